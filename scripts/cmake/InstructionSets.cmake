@@ -1,0 +1,30 @@
+# wkv_instruction_set_kernels(target source...): compiles each source once per instruction set, as namespace wkv::WKV_ISA.
+# Such a source holds plain loops on raw pointers only: anything it shared with other sources by weak symbols (std templates,
+# inline functions) could be taken by the linker from the AVX-512 copy and run on a machine without AVX-512.
+set(WKV_ISA_FLAGS_portable "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(WKV_ISAS portable avx2 avx512)
+  set(WKV_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+  set(WKV_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512)
+else()
+  set(WKV_ISAS portable)
+endif()
+
+function(wkv_instruction_set_kernels target)
+  foreach(isa IN LISTS WKV_ISAS)
+    set(object ${target}_${isa})
+    if(NOT TARGET ${object})
+      add_library(${object} OBJECT)
+      target_link_libraries(${object} PRIVATE LibTorch::headers)
+      target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR}/extension)
+      target_compile_definitions(${object} PRIVATE WKV_ISA=${isa})
+      # -O3 and contraction: the loops are written to be vectorised and fused; results stay within each op's tolerance.
+      target_compile_options(${object} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math ${WKV_ISA_FLAGS_${isa}})
+      set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden)
+      wkv_warnings(${object})
+      target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
+      target_compile_definitions(${target} PRIVATE WKV_HAVE_ISA_${isa})
+    endif()
+    target_sources(${object} PRIVATE ${ARGN})
+  endforeach()
+endfunction()
