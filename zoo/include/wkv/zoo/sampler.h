@@ -13,8 +13,9 @@ namespace wkv::zoo {
 
 struct SamplerOptions {
   double temperature = 1.0;  // 0: the most probable token
-  double top_p = 1.0;        // keep the most probable tokens down to the one that lifts the sum to top_p; 0: the most probable one
-  int64_t top_k = 0;         // keep at most so many; 0: all
+  double top_p =
+      1.0;  // keep the most probable tokens down to the one that lifts the sum to top_p; 0: the most probable one
+  int64_t top_k = 0;               // keep at most so many; 0: all
   double presence_penalty = 0.0;   // subtracted from the logit of every token drawn before
   double frequency_penalty = 0.0;  // subtracted once for every time it was drawn, counts decaying
   double penalty_decay = 0.996;    // of the counts, a step

@@ -14,12 +14,12 @@ namespace wkv::zoo {
 class WKV_API Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  virtual std::string name() const = 0;                                          // "world", "bytes", ...
-  virtual std::vector<int64_t> encode(std::string_view text) const = 0;          // adds no special tokens
+  virtual std::string name() const = 0;                                  // "world", "bytes", ...
+  virtual std::vector<int64_t> encode(std::string_view text) const = 0;  // adds no special tokens
   // The bytes of these tokens; the end-of-text token has none. Throws wkv::Error for an id that is not a token.
   virtual std::string decode(const std::vector<int64_t>& tokens) const = 0;
-  virtual int64_t vocab_size() const = 0;                                        // one more than the largest id
-  virtual std::optional<int64_t> end_of_text() const = 0;                        // the token that ends a document
+  virtual int64_t vocab_size() const = 0;                  // one more than the largest id
+  virtual std::optional<int64_t> end_of_text() const = 0;  // the token that ends a document
 };
 
 // By name ("world", "bytes") or by the path of a vocabulary file. A name that needs a file finds it in the folders of
