@@ -7,5 +7,6 @@
 int main() {
   auto tensor = [] { return at::randn({1, 1, 2, 8}); };
   auto [y, state] = wkv::ops::wkv7(tensor(), tensor(), tensor(), tensor(), tensor(), tensor());
-  std::printf("y has %lld entries, the state has %lld\n", static_cast<long long>(y.numel()), static_cast<long long>(state.numel()));
+  std::printf("y has %lld entries, the state has %lld\n", static_cast<long long>(y.numel()),
+              static_cast<long long>(state.numel()));
 }
