@@ -123,9 +123,7 @@ struct Model : torch::CustomClassHolder {
   at::Tensor loss(at::Tensor tokens, at::Tensor targets, std::optional<double> logit_penalty) {
     return language_model().loss(tokens, targets, logit_penalty);
   }
-  c10::intrusive_ptr<State> initial_state(int64_t batch) {
-    return State::wrap(language_model().initial_state(batch));
-  }
+  c10::intrusive_ptr<State> initial_state(int64_t batch) { return State::wrap(language_model().initial_state(batch)); }
 
   static c10::intrusive_ptr<Model> load(std::string path, std::string config, std::string family,
                                         std::optional<at::ScalarType> dtype) {
@@ -229,9 +227,7 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def("encode", bound(&Tokenizer::encode))
       .def("decode", bound(&Tokenizer::decode))
       .def_static("load", bound(&Tokenizer::load));
-  m.class_<Generator>("Generator")
-      .def("next", bound(&Generator::next))
-      .def_static("start", bound(&Generator::start));
+  m.class_<Generator>("Generator").def("next", bound(&Generator::next)).def_static("start", bound(&Generator::start));
 }
 
 }  // namespace
