@@ -14,6 +14,7 @@ namespace wkv::zoo {
 namespace {
 
 constexpr const char* kOrderKey = "wkv_state";
+constexpr const char* kHidden = "hidden";  // beside the entries, not one of them
 
 void check_state_entry(const std::string& path, const TensorEntry& entry, const TensorEntry& first) {
   if (!c10::isFloatingType(entry.dtype)) {
@@ -29,7 +30,7 @@ void check_state_entry(const std::string& path, const TensorEntry& entry, const 
 
 }  // namespace
 
-void save_state(const std::filesystem::path& path, const models::State& state) {
+void save_state(const std::filesystem::path& path, const models::State& state, const at::Tensor& hidden) {
   if (state.empty()) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: the empty state can't be saved", path.string()));
   }
@@ -39,10 +40,11 @@ void save_state(const std::filesystem::path& path, const models::State& state) {
     tensors.emplace_back(name, tensor.detach());
     order.push_back(name);
   }
+  if (hidden.defined()) tensors.emplace_back(kHidden, hidden.detach());
   write_safetensors(path, tensors, {{kOrderKey, fmt::format("{}", fmt::join(order, " "))}});
 }
 
-models::State load_state(const std::filesystem::path& path) {
+models::State load_state(const std::filesystem::path& path, at::Tensor* hidden) {
   const TensorSource source = open_tensors(path);
   const auto order = source.metadata.find(kOrderKey);
   if (order == source.metadata.end() || source.entries.empty()) {
@@ -61,7 +63,9 @@ models::State load_state(const std::filesystem::path& path) {
     check_state_entry(path.string(), *entry, *first);
     state.entries.push_back({name, as_tensor(*entry)});
   }
-  if (state.entries.size() != source.entries.size()) {
+  const TensorEntry* last = source.find(kHidden);
+  if (hidden) *hidden = last ? as_tensor(*last) : at::Tensor();
+  if (state.entries.size() + (last ? 1 : 0) != source.entries.size()) {
     throw Error(ErrorCode::corrupt_file, fmt::format("{}: {} tensors, and its order of entries names {}", path.string(),
                                                      source.entries.size(), state.entries.size()));
   }
