@@ -9,10 +9,12 @@ inline std::filesystem::path data(const std::filesystem::path& relative) {
   return std::filesystem::path(WKV_SOURCE_DIR) / "tests/data" / relative;
 }
 
-// $WKV_TEST_DATA, else the folder `shared` beside the checkout. A test that needs a file that is not there calls GTEST_SKIP() with its path.
+// $WKV_TEST_DATA, else the folder `shared` beside the checkout. A test that needs a file that is not there calls
+// GTEST_SKIP() with its path.
 inline std::filesystem::path shared(const std::filesystem::path& relative) {
   const char* folder = std::getenv("WKV_TEST_DATA");
-  const auto root = folder ? std::filesystem::path(folder) : std::filesystem::path(WKV_SOURCE_DIR).parent_path() / "shared";
+  const auto root =
+      folder ? std::filesystem::path(folder) : std::filesystem::path(WKV_SOURCE_DIR).parent_path() / "shared";
   return root / relative;
 }
 

@@ -33,12 +33,12 @@ struct ParameterGroup {
 
 class WKV_API LanguageModel : public Model {
  public:
-  // tokens: int64 [B, T], any T >= 0; state: what an earlier call returned, or empty. The same function trains, reads prompts and
-  // decodes: cutting a sequence anywhere changes nothing but rounding.
+  // tokens: int64 [B, T], any T >= 0; state: what an earlier call returned, or empty. The same function trains, reads
+  // prompts and decodes: cutting a sequence anywhere changes nothing but rounding.
   Output forward(const at::Tensor& tokens, const State& state = {});
 
-  // The two halves of forward, for callers that need the logits of few positions: the final hidden values [B, T, C], and any of
-  // them [..., C] to logits [..., V].
+  // The two halves of forward, for callers that need the logits of few positions: the final hidden values [B, T, C],
+  // and any of them [..., C] to logits [..., V].
   virtual std::pair<at::Tensor, State> hidden(const at::Tensor& tokens, const State& state = {}) = 0;
   virtual at::Tensor logits(const at::Tensor& hidden) = 0;
 
@@ -47,9 +47,10 @@ class WKV_API LanguageModel : public Model {
   virtual int64_t vocab_size() const = 0;  // rows of the head
 
   // Mean cross-entropy of targets [B, T] given tokens [B, T]. The logit penalty (upstream's L2Wrap) adds
-  // penalty * max_logit / (B*T) to the gradient of each position's largest logit; the value of the loss doesn't show it.
-  // logit_penalty: the factor; none: the family's recipe.
-  at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets, std::optional<double> logit_penalty = std::nullopt);
+  // penalty * max_logit / (B*T) to the gradient of each position's largest logit; the value of the loss doesn't show
+  // it. logit_penalty: the factor; none: the family's recipe.
+  at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets,
+                  std::optional<double> logit_penalty = std::nullopt);
 
   // The recipe's groups; every parameter that takes part in training is in one of them.
   virtual std::vector<ParameterGroup> parameter_groups() const = 0;

@@ -11,26 +11,26 @@ namespace wkv::models {
 
 // Widths of the low-rank products. 0: the rule of the published training code for this width.
 struct RWKV7Ranks {
-  int64_t decay = 0;              // w1, w2
-  int64_t in_context_rate = 0;    // a1, a2
-  int64_t value_residual = 0;     // v1, v2
-  int64_t gate = 0;               // g1, g2
+  int64_t decay = 0;            // w1, w2
+  int64_t in_context_rate = 0;  // a1, a2
+  int64_t value_residual = 0;   // v1, v2
+  int64_t gate = 0;             // g1, g2
   bool operator==(const RWKV7Ranks&) const = default;
 };
 
 struct RWKV7Options {
   int64_t layers = 12;
-  int64_t width = 768;       // a multiple of head_size
+  int64_t width = 768;  // a multiple of head_size
   int64_t head_size = 64;
-  int64_t ffn_width = 0;     // 0: 4 * width
+  int64_t ffn_width = 0;  // 0: 4 * width
   int64_t vocab = 65536;
   RWKV7Ranks ranks;
-  double ln_x_eps = 64e-5;   // of the GroupNorm behind the op, whatever the head size
+  double ln_x_eps = 64e-5;  // of the GroupNorm behind the op, whatever the head size
   // What some checkpoints have and others lack.
   bool first_value_residual = true;  // block 0 carries v0, v1, v2, which nothing reads
   bool input_norm = true;            // blocks.0.ln0
   bool head_bias = false;
-  bool block_bias = false;           // blocks.*.att_bias: a constant added with the time mix's output
+  bool block_bias = false;  // blocks.*.att_bias: a constant added with the time mix's output
   bool operator==(const RWKV7Options&) const = default;
 };
 

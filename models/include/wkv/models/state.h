@@ -1,4 +1,5 @@
-// The recurrent state of a language model after some tokens: a value, constant in size, that can be kept, cut, joined and resumed.
+// The recurrent state of a language model after some tokens: a value, constant in size, that can be kept, cut, joined
+// and resumed.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -9,7 +10,8 @@
 
 namespace wkv::models {
 
-// Named tensors, one row per sequence (dimension 0), in the model's own order. No entries: the empty state before the first token.
+// Named tensors, one row per sequence (dimension 0), in the model's own order. No entries: the empty state before the
+// first token.
 struct WKV_API State {
   struct Entry {
     std::string name;   // "att_x0", "wkv0", "ffn_x0", "att_x1", ...

@@ -13,7 +13,8 @@
 
 namespace wkv::zoo {
 
-// One tensor as the file has it. `data` points into a private (copy-on-write) mapping that `owner` keeps alive; the file never changes.
+// One tensor as the file has it. `data` points into a private (copy-on-write) mapping that `owner` keeps alive; the
+// file never changes.
 struct TensorEntry {
   std::string name;
   c10::ScalarType dtype = c10::ScalarType::Undefined;
@@ -34,12 +35,14 @@ struct TensorSource {
 // A tensor over the entry's own memory: no copy (but for data that is not aligned to its dtype).
 WKV_API at::Tensor as_tensor(const TensorEntry& entry);
 
-// Opens a checkpoint, told by its content and not by its suffix: .safetensors (also a *.index.json that lists shards), .pth in both
-// of torch's containers, or a folder that holds one of these. Throws wkv::Error: not_found, corrupt_file, unsupported_format.
+// Opens a checkpoint, told by its content and not by its suffix: .safetensors (also a *.index.json that lists shards),
+// .pth in both of torch's containers, or a folder that holds one of these. Throws wkv::Error: not_found, corrupt_file,
+// unsupported_format.
 WKV_API TensorSource open_tensors(const std::filesystem::path& path);
 
 // Writes a .safetensors file whole or not at all (temporary file in the same folder, fsync, rename).
-WKV_API void write_safetensors(const std::filesystem::path& path, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+WKV_API void write_safetensors(const std::filesystem::path& path,
+                               const std::vector<std::pair<std::string, at::Tensor>>& tensors,
                                const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace wkv::zoo

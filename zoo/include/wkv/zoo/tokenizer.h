@@ -14,16 +14,18 @@ namespace wkv::zoo {
 class WKV_API Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  virtual std::string name() const = 0;                                          // "world", "bytes", ...
-  virtual std::vector<int64_t> encode(std::string_view text) const = 0;          // adds no special tokens
+  virtual std::string name() const = 0;                                  // "world", "bytes", ...
+  virtual std::vector<int64_t> encode(std::string_view text) const = 0;  // any bytes; adds no special tokens
   // The bytes of these tokens; the end-of-text token has none. Throws wkv::Error for an id that is not a token.
   virtual std::string decode(const std::vector<int64_t>& tokens) const = 0;
-  virtual int64_t vocab_size() const = 0;                                        // one more than the largest id
-  virtual std::optional<int64_t> end_of_text() const = 0;                        // the token that ends a document
+  virtual int64_t vocab_size() const = 0;                  // one more than the largest id
+  virtual std::optional<int64_t> end_of_text() const = 0;  // the token that ends a document
 };
 
-// By name ("world", "bytes") or by the path of a vocabulary file. A name that needs a file finds it in the folders of
-// tokenizer_search_path(); where it is missing, the error says which file and where to put it.
+// By name ("bytes", "world") or by the path of a World vocabulary (rwkv_vocab_*.txt). "world" is the file
+// rwkv_vocab_v20230424.txt in $WKV_TOKENIZERS, else in $XDG_DATA_HOME/wkv/tokenizers (by default
+// ~/.local/share/wkv/tokenizers). Throws wkv::Error, which says what was looked for and where, or which line of the
+// file is wrong.
 WKV_API std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path);
 
 }  // namespace wkv::zoo

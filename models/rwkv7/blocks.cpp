@@ -1,0 +1,112 @@
+// RWKV-7's time mix and channel mix: the equations of the paper, on the op wkv7.
+#include "rwkv7/blocks.h"
+
+#include <cmath>
+
+#include "layers/token_shift.h"
+#include "wkv/ops.h"
+
+namespace wkv::models {
+namespace {
+
+// Decays and norms of half-precision models are computed in fp32.
+at::Tensor at_least_float(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
+
+at::Tensor low_rank(const at::Tensor& x, const at::Tensor& first, const at::Tensor& second) {
+  return at::matmul(at::matmul(x, first), second);
+}
+
+// Unit vectors along the last dimension, as upstream: x / max(|x|, 1e-12).
+at::Tensor unit(const at::Tensor& x) { return x / at::linalg_vector_norm(x, 2, -1, /*keepdim=*/true).clamp_min(1e-12); }
+
+}  // namespace
+
+RWKV7TimeMix::RWKV7TimeMix(const RWKV7Options& o, int64_t layer_)
+    : layer(layer_), layers(o.layers), heads(o.width / o.head_size), head_size(o.head_size), width(o.width) {
+  const auto vector = [&](const char* name) { return register_parameter(name, at::empty({1, 1, width})); };
+  const auto down = [&](const char* name, int64_t rank) { return register_parameter(name, at::empty({width, rank})); };
+  const auto up = [&](const char* name, int64_t rank) { return register_parameter(name, at::empty({rank, width})); };
+  x_r = vector("x_r");
+  x_w = vector("x_w");
+  x_k = vector("x_k");
+  x_v = vector("x_v");
+  x_a = vector("x_a");
+  x_g = vector("x_g");
+  w0 = vector("w0");
+  w1 = down("w1", o.ranks.decay);
+  w2 = up("w2", o.ranks.decay);
+  a0 = vector("a0");
+  a1 = down("a1", o.ranks.in_context_rate);
+  a2 = up("a2", o.ranks.in_context_rate);
+  if (layer > 0 || o.first_value_residual) {
+    v0 = vector("v0");
+    v1 = down("v1", o.ranks.value_residual);
+    v2 = up("v2", o.ranks.value_residual);
+  }
+  g1 = down("g1", o.ranks.gate);
+  g2 = up("g2", o.ranks.gate);
+  k_k = vector("k_k");
+  k_a = vector("k_a");
+  r_k = register_parameter("r_k", at::empty({heads, head_size}));
+  receptance = register_module("receptance", std::make_shared<Linear>(width, width));
+  key = register_module("key", std::make_shared<Linear>(width, width));
+  value = register_module("value", std::make_shared<Linear>(width, width));
+  output = register_module("output", std::make_shared<Linear>(width, width));
+  ln_x = register_module("ln_x", std::make_shared<HeadNorm>(heads, width, o.ln_x_eps));
+}
+
+at::Tensor RWKV7TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv,
+                                 at::Tensor& first_value) const {
+  auto [difference, last] = token_shift(x, shift);
+  shift = last;
+  const auto mixed = [&, &d = difference](const at::Tensor& mix) { return mix_tokens(x, d, mix); };
+  const auto by_head = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), heads, head_size}); };
+
+  const at::Tensor r = by_head(receptance->forward(mixed(x_r)));
+  const at::Tensor decay_input = w0 + at::matmul(at::tanh(at::matmul(mixed(x_w), w1)), w2);
+  const at::Tensor log_decay = at::sigmoid(at_least_float(decay_input)) * -std::exp(-0.5);
+  at::Tensor k = key->forward(mixed(x_k));
+  const at::Tensor value_input = mixed(x_v);
+  at::Tensor v = value->forward(value_input);
+  if (layer == 0) {
+    first_value = v;
+  } else {
+    v = at::lerp(v, first_value, at::sigmoid(v0 + low_rank(value_input, v1, v2)));
+  }
+  const at::Tensor rate = at::sigmoid(a0 + low_rank(mixed(x_a), a1, a2));  // in-context learning rate, in (0, 1)
+  const at::Tensor gate = at::matmul(at::sigmoid(at::matmul(mixed(x_g), g1)), g2);
+
+  const at::Tensor removal = unit(by_head(at_least_float(k * k_k))).to(k.scalar_type());
+  k = k * (1 + (rate - 1) * k_a);
+  const at::Tensor keys = by_head(k), values = by_head(v);
+  auto [y, next] = ops::wkv7(r, by_head(log_decay), keys, values, -removal, removal * by_head(rate), wkv,
+                             /*cu_seqlens=*/std::nullopt, /*log_decay=*/true);
+  wkv = next;
+
+  const at::Tensor bonus = (r * keys * r_k).sum(-1, /*keepdim=*/true) * values;
+  return output->forward((ln_x->forward(y.flatten(2)) + bonus.flatten(2)) * gate);
+}
+
+RWKV7ChannelMix::RWKV7ChannelMix(const RWKV7Options& o, int64_t layer_)
+    : layer(layer_), layers(o.layers), width(o.width) {
+  x_k = register_parameter("x_k", at::empty({1, 1, width}));
+  key = register_module("key", std::make_shared<Linear>(width, o.ffn_width));
+  value = register_module("value", std::make_shared<Linear>(o.ffn_width, width));
+}
+
+at::Tensor RWKV7ChannelMix::forward(const at::Tensor& x, at::Tensor& shift) const {
+  auto [difference, last] = token_shift(x, shift);
+  shift = last;
+  return value->forward(at::relu(key->forward(mix_tokens(x, difference, x_k))).square());
+}
+
+RWKV7Block::RWKV7Block(const RWKV7Options& o, int64_t layer) {
+  if (layer == 0 && o.input_norm) ln0 = register_module("ln0", std::make_shared<LayerNorm>(o.width));
+  ln1 = register_module("ln1", std::make_shared<LayerNorm>(o.width));
+  ln2 = register_module("ln2", std::make_shared<LayerNorm>(o.width));
+  att = register_module("att", std::make_shared<RWKV7TimeMix>(o, layer));
+  ffn = register_module("ffn", std::make_shared<RWKV7ChannelMix>(o, layer));
+  if (o.block_bias) att_bias = register_parameter("att_bias", at::empty({o.width}));
+}
+
+}  // namespace wkv::models

@@ -1,0 +1,149 @@
+#include "mapping/checkpoint.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "wkv/error.h"
+
+namespace wkv::zoo {
+namespace {
+
+std::string without_wrappers(std::string name) {
+  for (bool stripped = true; stripped;) {
+    stripped = false;
+    for (const std::string prefix : {"module.", "_orig_mod."}) {
+      if (name.starts_with(prefix)) {
+        name.erase(0, prefix.size());
+        stripped = true;
+      }
+    }
+  }
+  return name;
+}
+
+}  // namespace
+
+Checkpoint::Checkpoint(TensorSource source, std::string path) : source_(std::move(source)), path_(std::move(path)) {
+  for (const TensorEntry& entry : source_.entries) {
+    const std::string name = without_wrappers(entry.name);
+    if (!tensors_.emplace(name, &entry).second) {
+      throw Error(ErrorCode::corrupt_file, fmt::format("{}: two tensors are called {}", path_, name));
+    }
+  }
+}
+
+bool Checkpoint::has_prefix(const std::string& prefix) const {
+  const auto found = tensors_.lower_bound(prefix);
+  return found != tensors_.end() && found->first.starts_with(prefix);
+}
+
+const std::vector<int64_t>& Checkpoint::shape(const std::string& name, size_t dimensions) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end())
+    throw Error(ErrorCode::missing_tensor, fmt::format("{}: the tensor {} is missing", path_, name));
+  const std::vector<int64_t>& shape = found->second->shape;
+  if (shape.size() != dimensions || std::ranges::find(shape, 0) != shape.end()) {
+    throw Error(ErrorCode::shape_mismatch, fmt::format("{}: {} must have {} dimensions, none of them 0, got [{}]",
+                                                       path_, name, dimensions, fmt::join(shape, ", ")));
+  }
+  return shape;
+}
+
+int64_t Checkpoint::count_blocks(const std::string& prefix) const {
+  std::set<int64_t> indices;
+  for (auto it = tensors_.lower_bound(prefix); it != tensors_.end() && it->first.starts_with(prefix); ++it) {
+    int64_t index = 0;
+    const char* begin = it->first.data() + prefix.size();
+    const auto [end, error] = std::from_chars(begin, it->first.data() + it->first.size(), index);
+    if (error == std::errc() && index >= 0 && *end == '.') indices.insert(index);
+  }
+  const auto count = static_cast<int64_t>(indices.size());
+  if (count == 0 || *indices.rbegin() != count - 1) {
+    throw Error(ErrorCode::missing_tensor,
+                fmt::format("{}: the blocks of {}* are not numbered 0, 1, 2, ... without a gap", path_, prefix));
+  }
+  return count;
+}
+
+const nlohmann::json* Config::given(const std::string& key) {
+  known_.insert(key);
+  const auto found = values_.find(key);
+  return found == values_.end() || found->is_null() ? nullptr : &*found;
+}
+
+void Config::expect(const std::string& key, int64_t found) {
+  const auto* value = given(key);
+  if (value && *value != found) {
+    throw Error(ErrorCode::shape_mismatch,
+                fmt::format("{}: {} is {}, but the tensors say {}", where_, key, value->dump(), found));
+  }
+}
+
+void Config::expect(const std::string& key, const std::vector<std::string>& accepted) {
+  const auto* value = given(key);
+  if (!value) return;
+  const std::string text = value->is_string() ? value->get<std::string>() : value->dump();
+  if (std::ranges::find(accepted, text) == accepted.end()) {
+    throw Error(ErrorCode::shape_mismatch,
+                fmt::format("{}: {} is {}, but the tensors say {}", where_, key, value->dump(), accepted.front()));
+  }
+}
+
+double Config::number(const std::string& key, double otherwise) {
+  const auto* value = given(key);
+  if (!value) return otherwise;
+  if (!value->is_number()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be a number, got {}", where_, key, value->dump()));
+  }
+  return value->get<double>();
+}
+
+Config Config::section(const std::string& key) {
+  const auto* value = given(key);
+  if (!value) return {};
+  if (!value->is_object()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be an object, got {}", where_, key, value->dump()));
+  }
+  return {*value, fmt::format("{}, {}", where_, key)};
+}
+
+std::vector<std::string> Config::unknown_keys() const {
+  // What describes a file only says nothing about the model.
+  static const std::set<std::string> descriptive = {"dtype", "T", "batch", "B", "seed", "loss", "description"};
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : values_.items()) {
+    if (!known_.contains(key) && !descriptive.contains(key)) unknown.push_back(key);
+  }
+  return unknown;
+}
+
+Config read_config(const std::string& text_or_path, const std::string& checkpoint) {
+  const auto parse = [](const std::string& text, const std::string& where) {
+    nlohmann::json values = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!values.is_object()) {
+      throw Error(ErrorCode::corrupt_file, fmt::format("{}: not a JSON object", where));
+    }
+    return Config(std::move(values), where);
+  };
+  const auto first = text_or_path.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && text_or_path[first] == '{') return parse(text_or_path, "configuration");
+
+  std::filesystem::path path = text_or_path;
+  if (text_or_path.empty()) {
+    path = std::filesystem::path(checkpoint) / "config.json";
+    if (!std::filesystem::is_regular_file(path)) return {};
+  }
+  std::ifstream file(path);
+  if (!file) throw Error(ErrorCode::not_found, fmt::format("{}: can't be read as a configuration", path.string()));
+  return parse({std::istreambuf_iterator<char>(file), {}}, path.string());
+}
+
+}  // namespace wkv::zoo

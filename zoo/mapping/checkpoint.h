@@ -1,0 +1,63 @@
+// A checkpoint as the mappings see it: tensors by name, wrappers' prefixes removed, and what its configuration says.
+#pragma once
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "wkv/zoo/tensor_source.h"
+
+namespace wkv::zoo {
+
+class Checkpoint {
+ public:
+  // path: for messages.
+  Checkpoint(TensorSource source, std::string path);
+
+  const std::string& path() const { return path_; }
+  const std::string& container() const { return source_.container; }
+  const std::map<std::string, const TensorEntry*>& tensors() const { return tensors_; }
+  bool has(const std::string& name) const { return tensors_.contains(name); }
+  bool has_prefix(const std::string& prefix) const;
+  // The shape of a tensor that must be there with so many dimensions; throws wkv::Error otherwise.
+  const std::vector<int64_t>& shape(const std::string& name, size_t dimensions) const;
+  // Number of blocks: one more than the largest i of names "<prefix><i>.<rest>"; throws wkv::Error when an index is
+  // left out.
+  int64_t count_blocks(const std::string& prefix) const;
+
+ private:
+  TensorSource source_;
+  std::string path_;
+  std::map<std::string, const TensorEntry*> tensors_;
+};
+
+// Configuration keys as upstream writes them. Reading a key marks it as known.
+class Config {
+ public:
+  Config() = default;
+  Config(nlohmann::json values, std::string where) : values_(std::move(values)), where_(std::move(where)) {}
+
+  // A key that the shapes tell too: throws wkv::Error when the configuration says otherwise. null means "not given".
+  void expect(const std::string& key, int64_t found);
+  void expect(const std::string& key,
+              const std::vector<std::string>& accepted);  // a string or number, e.g. "x070" or 7
+  // A key that shapes can't tell.
+  double number(const std::string& key, double otherwise);
+  void accept(const std::string& key) { known_.insert(key); }
+  Config section(const std::string& key);
+
+  std::vector<std::string> unknown_keys() const;
+
+ private:
+  const nlohmann::json* given(const std::string& key);
+  nlohmann::json values_ = nlohmann::json::object();
+  std::string where_ = "configuration";
+  std::set<std::string> known_;
+};
+
+// From LoadOptions::config: JSON text, a path, or, empty, config.json in the checkpoint where that is a folder and has
+// one.
+Config read_config(const std::string& text_or_path, const std::string& checkpoint);
+
+}  // namespace wkv::zoo
