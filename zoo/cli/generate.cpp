@@ -20,18 +20,19 @@ struct GenerateArguments {
 
 double rate(int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
 
-void run(const GenerateArguments& arguments) {
+void run_generate(const GenerateArguments& arguments) {
   const auto model = arguments.model.load();
   const auto tokenizer = arguments.model.load_tokenizer(*model);
   const std::string prompt = arguments.prompt == "-" ? read_text("-") : arguments.prompt;
-  const Context context = arguments.state_in.empty() ? Context() : zoo::load_context(arguments.state_in);
+  Context context;
+  if (!arguments.state_in.empty()) context.state = zoo::load_state(arguments.state_in, &context.hidden);
 
   const auto result =
       generate(*model, *tokenizer, prompt, arguments.sampling.options, context, [&](std::string_view piece) {
         if (!arguments.json) print(piece);
         return true;
       });
-  if (!arguments.state_out.empty()) zoo::save_context(arguments.state_out, result.context);
+  if (!arguments.state_out.empty()) zoo::save_state(arguments.state_out, result.context.state, result.context.hidden);
   const auto drawn = static_cast<int64_t>(result.tokens.size());
   const double prompt_rate = rate(result.prompt_tokens, result.prompt_seconds),
                decode_rate = rate(drawn, result.decode_seconds);
@@ -65,7 +66,7 @@ void add_generate(CLI::App& app) {
   command->add_option("--state-in", arguments->state_in, "Go on from a saved state");
   command->add_option("--state-out", arguments->state_out, "Save the state after the last token");
   command->add_flag("--json", arguments->json, "One JSON object instead of the text");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_generate(*arguments); });
 }
 
 }  // namespace wkv::cli
