@@ -1,12 +1,14 @@
 # Finds PyTorch's C++ libraries without PyTorch's own CMake package (which searches a CUDA toolkit and fails without one).
 #
-# Input:   WKV_TORCH_ROOT, the folder `torch` of an installation; unset: asked of the Python interpreter WKV_PYTHON (default python3).
+# Input:   WKV_TORCH_ROOT, the folder `torch` of an installation; unset: asked of the Python interpreter Python_EXECUTABLE (default python3).
 # Targets: LibTorch::headers (include folders, SYSTEM), LibTorch::torch_cpu (libtorch_cpu and libc10).
 # Output:  LibTorch_VERSION, LibTorch_LIBRARY_DIR.
 if(NOT WKV_TORCH_ROOT)
-  set(WKV_PYTHON "python3" CACHE STRING "Python interpreter whose torch is used when WKV_TORCH_ROOT is not set")
+  if(NOT Python_EXECUTABLE)
+    set(Python_EXECUTABLE python3)
+  endif()
   execute_process(
-    COMMAND ${WKV_PYTHON} -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
+    COMMAND ${Python_EXECUTABLE} -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
     OUTPUT_VARIABLE _torch_root OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   set(WKV_TORCH_ROOT "${_torch_root}" CACHE PATH "The folder `torch` of a PyTorch installation" FORCE)
 endif()
@@ -38,4 +40,6 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::torch_cpu)
   add_library(LibTorch::torch_cpu SHARED IMPORTED)
   set_target_properties(LibTorch::torch_cpu PROPERTIES IMPORTED_LOCATION "${LibTorch_CPU}" IMPORTED_NO_SONAME OFF)
   target_link_libraries(LibTorch::torch_cpu INTERFACE LibTorch::headers LibTorch::c10)
+  # The CUDA wheels carry libraries that only a machine with a GPU can resolve; nothing of ours refers to them.
+  target_link_options(LibTorch::torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
 endif()

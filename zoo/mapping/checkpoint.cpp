@@ -125,7 +125,7 @@ std::vector<std::string> Config::unknown_keys() const {
   return unknown;
 }
 
-Config read_config(const std::string& text_or_path, const std::string& folder) {
+Config read_config(const std::string& text_or_path, const std::string& checkpoint) {
   const auto parse = [](const std::string& text, const std::string& where) {
     nlohmann::json values = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!values.is_object()) {
@@ -138,8 +138,8 @@ Config read_config(const std::string& text_or_path, const std::string& folder) {
 
   std::filesystem::path path = text_or_path;
   if (text_or_path.empty()) {
-    path = std::filesystem::path(folder) / "config.json";
-    if (folder.empty() || !std::filesystem::is_regular_file(path)) return {};
+    path = std::filesystem::path(checkpoint) / "config.json";
+    if (!std::filesystem::is_regular_file(path)) return {};
   }
   std::ifstream file(path);
   if (!file) throw Error(ErrorCode::not_found, fmt::format("{}: can't be read as a configuration", path.string()));

@@ -56,7 +56,8 @@ class Config {
   std::set<std::string> known_;
 };
 
-// From LoadOptions::config: JSON text, a path, or, empty, config.json in `folder` where there is one.
-Config read_config(const std::string& text_or_path, const std::string& folder);
+// From LoadOptions::config: JSON text, a path, or, empty, config.json in the checkpoint where that is a folder and has
+// one.
+Config read_config(const std::string& text_or_path, const std::string& checkpoint);
 
 }  // namespace wkv::zoo

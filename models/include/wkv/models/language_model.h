@@ -51,6 +51,9 @@ class WKV_API LanguageModel : public Model {
   // it. logit_penalty: the factor; none: the family's recipe.
   at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets,
                   std::optional<double> logit_penalty = std::nullopt);
+  // The same from a state, with the state after the last token: for training on a text that is read on and on.
+  std::pair<at::Tensor, State> loss_and_state(const at::Tensor& tokens, const at::Tensor& targets, const State& state,
+                                              std::optional<double> logit_penalty = std::nullopt);
 
   // The recipe's groups; every parameter that takes part in training is in one of them.
   virtual std::vector<ParameterGroup> parameter_groups() const = 0;

@@ -13,21 +13,28 @@
 namespace wkv::zoo {
 
 struct LoadOptions {
-  std::string config;  // upstream's configuration keys, a JSON object or the path of a file with one; empty: config.json of the folder
+  std::string config;  // upstream's configuration keys, a JSON object or the path of a file with one; empty:
+                       // config.json of the folder
   std::string family;  // "rwkv7", ...; empty: told from the tensors
   std::optional<at::ScalarType> dtype;  // of the parameters; none: fp32, except that an fp64 file stays fp64
 };
 
-// Opens a checkpoint (see open_tensors) and builds its model in eval mode, on the CPU; parameters whose dtype does not change are
-// views of the mapped file. Throws wkv::Error; one error names every missing, unexpected and mis-shaped tensor.
+// Opens a checkpoint (a path, see open_tensors, or kEmbeddedModel) and builds its model in eval mode, on the CPU;
+// parameters whose dtype does not change are views of the mapped file. Throws wkv::Error; one error names every
+// missing, unexpected and mis-shaped tensor.
 WKV_API std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& options = {});
 // The same for callers that need text: refuses other models by name.
-WKV_API std::shared_ptr<models::LanguageModel> load_language_model(const std::string& path, const LoadOptions& options = {});
+WKV_API std::shared_ptr<models::LanguageModel> load_language_model(const std::string& path,
+                                                                   const LoadOptions& options = {});
 
-// The model that this program carries with it: a small byte-level RWKV-7, trained by `wkv train`.
-WKV_API std::shared_ptr<models::LanguageModel> load_embedded_model();
+// The name by which load() gives the model that this library carries with it: a small byte-level RWKV-7, trained by
+// `wkv train`.
+inline constexpr const char* kEmbeddedModel = "embedded";
 // Its card, a JSON object: recipe, data, measurements.
 WKV_API std::string embedded_model_card();
+
+// The tokenizer whose vocabulary has this size: "bytes", "world", ...; empty: none that is known.
+WKV_API std::string guess_tokenizer(int64_t vocab_size);
 
 // What a file holds, without converting a weight.
 struct Description {
@@ -39,5 +46,9 @@ struct Description {
   std::vector<std::string> unused_tensors, unknown_config_keys;
 };
 WKV_API Description describe(const std::string& path, const LoadOptions& options = {});
+
+// Rewrites a checkpoint of any container as .safetensors under the published names, whole or not at all.
+// options.dtype: of every tensor; none: each keeps its own.
+WKV_API void convert(const std::string& path, const std::string& output, const LoadOptions& options = {});
 
 }  // namespace wkv::zoo

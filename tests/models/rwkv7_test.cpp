@@ -1,0 +1,96 @@
+// What is RWKV-7's own: initial values, rank rules, options.
+#include "wkv/models/rwkv7.h"
+
+#include <ATen/ops/linalg_svdvals.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "support/data.h"
+#include "support/fixture.h"
+#include "wkv/error.h"
+
+namespace wkv::test {
+namespace {
+
+models::RWKV7 initial_model() {
+  return models::RWKV7(models::RWKV7Options{
+      .layers = 12,
+      .width = 128,
+      .head_size = 64,
+      .vocab = 512,
+      .ranks = {.decay = 32, .in_context_rate = 32, .value_residual = 32, .gate = 32},
+  });
+}
+
+TEST(RWKV7Initial, values_are_the_published_ones) {
+  const Fixture fixture(data("rwkv7/init.safetensors"));
+  const auto parameters = initial_model()->named_parameters();
+  const auto expected = fixture.with_prefix("init.");
+  ASSERT_FALSE(expected.empty());
+  for (const auto& [name, value] : expected) {
+    ASSERT_TRUE(parameters.contains(name)) << name;
+    EXPECT_LT(absolute_error(parameters[name], value), 2e-6) << name;
+  }
+}
+
+TEST(RWKV7Initial, zeros_are_where_they_are_published) {
+  const auto json = nlohmann::json::parse(std::ifstream(data("rwkv7/init.json")));
+  const auto parameters = initial_model()->named_parameters();
+  for (const std::string pattern : json.at("zero_tensors")) {
+    const std::regex matcher(
+        std::regex_replace(std::regex_replace(pattern, std::regex("\\."), "\\."), std::regex("\\*"), "[0-9]+"));
+    int found = 0;
+    for (const auto& parameter : parameters) {
+      if (!std::regex_match(parameter.key(), matcher)) continue;
+      ++found;
+      EXPECT_EQ(parameter.value().count_nonzero().item<int64_t>(), 0) << parameter.key();
+    }
+    EXPECT_GT(found, 0) << pattern;
+  }
+}
+
+TEST(RWKV7Initial, random_matrices_have_the_published_singular_values) {
+  const auto json = nlohmann::json::parse(std::ifstream(data("rwkv7/init.json")));
+  const auto parameters = initial_model()->named_parameters();
+  for (const auto& [name, facts] : json.at("random_example").items()) {
+    ASSERT_TRUE(parameters.contains(name)) << name;
+    const at::Tensor& matrix = parameters[name];
+    EXPECT_EQ(matrix.sizes().vec(), facts.at("shape").get<std::vector<int64_t>>()) << name;
+    const at::Tensor values = at::linalg_svdvals(matrix.to(at::kDouble));
+    const double tolerance = name == "emb.weight" ? 0.05 : 1e-4;  // the embedding is drawn uniformly, not orthogonal
+    EXPECT_NEAR(values.max().item<double>() / facts.at("sv_max").get<double>(), 1, tolerance) << name;
+    EXPECT_NEAR(values.min().item<double>() / facts.at("sv_min").get<double>(), 1, tolerance) << name;
+  }
+}
+
+TEST(RWKV7Options, ranks_follow_the_published_rule_unless_given) {
+  const models::RWKV7 model(models::RWKV7Options{.layers = 1, .width = 768, .vocab = 4, .ranks = {.gate = 40}}, false);
+  EXPECT_EQ(model->options().ranks,
+            (models::RWKV7Ranks{.decay = 64, .in_context_rate = 64, .value_residual = 32, .gate = 40}));
+  EXPECT_EQ(model->options().ffn_width, 4 * 768);
+}
+
+TEST(RWKV7Options, that_fit_no_model_are_refused) {
+  for (const models::RWKV7Options& options :
+       {models::RWKV7Options{.layers = 0}, models::RWKV7Options{.width = 100}, models::RWKV7Options{.vocab = 0},
+        models::RWKV7Options{.width = 512, .head_size = 512}, models::RWKV7Options{.ranks = {.decay = -1}}}) {
+    EXPECT_THROW(models::RWKV7(options, false), Error);
+  }
+}
+
+TEST(RWKV7Parameters, of_the_published_sizes_are_counted_right) {
+  const auto count = [](const models::RWKV7Options& options) {
+    int64_t n = 0;
+    for (const auto& p : models::RWKV7Impl(options, false).parameters()) n += p.numel();
+    return static_cast<double>(n) * 1e-9;
+  };
+  EXPECT_NEAR(count({.layers = 12, .width = 768, .ranks = {64, 64, 32, 128}}), 0.191, 5e-4);
+  EXPECT_NEAR(count({.layers = 24, .width = 1024, .ranks = {64, 64, 32, 128}}), 0.451, 5e-4);
+  EXPECT_NEAR(count({.layers = 24, .width = 2048, .ranks = {96, 96, 64, 256}}), 1.528, 5e-4);
+}
+
+}  // namespace
+}  // namespace wkv::test

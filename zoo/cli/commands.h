@@ -1,0 +1,53 @@
+// The subcommands of `wkv`: each adds itself to the program, and returns what runs it.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wkv/zoo/generate.h"
+#include "wkv/zoo/load.h"
+#include "wkv/zoo/tokenizer.h"
+
+namespace wkv::cli {
+
+void add_generate(CLI::App& app);
+void add_chat(CLI::App& app);
+void add_score(CLI::App& app);
+void add_info(CLI::App& app);
+void add_convert(CLI::App& app);
+void add_train(CLI::App& app);
+void add_tokenize(CLI::App& app);
+
+// What the subcommands that run a model share: which model, how it is loaded, its tokenizer.
+struct ModelArguments {
+  std::string model = zoo::kEmbeddedModel;
+  std::string tokenizer;  // empty: guessed from the size of the vocabulary
+  std::string config, dtype = "fp32";
+  int threads = 0;  // 0: torch's choice
+
+  void add_to(CLI::App& command, bool model_required);
+  std::shared_ptr<models::LanguageModel> load() const;
+  std::shared_ptr<const zoo::Tokenizer> load_tokenizer(const models::LanguageModel& model) const;
+};
+
+// Sampling options with the defaults of the command line.
+struct SamplingArguments {
+  GenerateOptions options{.sampler = {.top_p = 0.85}};
+  std::optional<std::uint64_t> seed;
+
+  void add_to(CLI::App& command);
+};
+
+at::ScalarType parse_dtype(const std::string& name);
+// The option --dtype with the names that parse_dtype knows.
+CLI::Option* add_dtype(CLI::App& command, std::string& dtype);
+// A whole file, or standard input for "-". Throws wkv::Error.
+std::string read_text(const std::string& path);
+
+// Ends the program when a result can't be written: a closed pipe or a full disk must not pass for success.
+void print(std::string_view text);
+
+}  // namespace wkv::cli

@@ -1,0 +1,94 @@
+// What the subcommands share.
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <map>
+
+#include "cli/commands.h"
+#include "wkv/error.h"
+
+namespace wkv::cli {
+namespace {
+
+const std::map<std::string, at::ScalarType>& dtypes() {
+  static const std::map<std::string, at::ScalarType> names = {
+      {"fp32", at::kFloat}, {"bf16", at::kBFloat16}, {"fp16", at::kHalf}, {"fp64", at::kDouble}};
+  return names;
+}
+
+}  // namespace
+
+at::ScalarType parse_dtype(const std::string& name) { return dtypes().at(name); }
+
+CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
+  return command.add_option("--dtype", dtype, "fp32, bf16, fp16 or fp64")->check(CLI::IsMember(dtypes()));
+}
+
+void ModelArguments::add_to(CLI::App& command, bool model_required) {
+  auto* option = command.add_option("MODEL", model, "A checkpoint (.pth, .safetensors, a folder), or `embedded`");
+  if (model_required) option->required();
+  command.add_option("--tokenizer", tokenizer,
+                     "bytes, world, or the path of a vocabulary (default: by the model's vocabulary)");
+  command.add_option("--config", config, "Configuration that shapes can't tell: JSON, or the path of a JSON file");
+  add_dtype(command, dtype)->capture_default_str();
+  command.add_option("--threads", threads, "Number of threads (default: one a core)")->check(CLI::PositiveNumber);
+}
+
+std::shared_ptr<models::LanguageModel> ModelArguments::load() const {
+  if (threads > 0) at::set_num_threads(threads);
+  return zoo::load_language_model(model, {.config = config, .dtype = parse_dtype(dtype)});
+}
+
+std::shared_ptr<const zoo::Tokenizer> ModelArguments::load_tokenizer(
+    const models::LanguageModel& language_model) const {
+  if (!tokenizer.empty()) return zoo::load_tokenizer(tokenizer);
+  const std::string guess = zoo::guess_tokenizer(language_model.vocab_size());
+  if (guess.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: no known tokenizer has {} tokens: name one with --tokenizer", model,
+                            language_model.vocab_size()));
+  }
+  return zoo::load_tokenizer(guess);
+}
+
+void SamplingArguments::add_to(CLI::App& command) {
+  auto& sampler = options.sampler;
+  command.add_option("--temperature", sampler.temperature, "0: always the most probable token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  command.add_option("--top-p", sampler.top_p, "Draw from the most probable tokens that make up this much")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command.add_option("--top-k", sampler.top_k, "Draw from at most so many tokens; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--presence-penalty", sampler.presence_penalty,
+                     "Subtracted from the logit of tokens drawn before");
+  command.add_option("--frequency-penalty", sampler.frequency_penalty,
+                     "Subtracted for each time that a token was drawn");
+  command.add_option("--stop", options.stop, "Stop before this text (may be repeated)")->allow_extra_args(false);
+  command.add_option("--seed", options.seed, "Same seed, same text (default: a new one each time)");
+}
+
+std::string read_text(const std::string& path) {
+  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+  if (std::filesystem::is_directory(path))
+    throw Error(ErrorCode::not_found, fmt::format("{}: a folder, not a text file", path));
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(ErrorCode::not_found, fmt::format("{}: {}", path, std::strerror(errno)));
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw Error(ErrorCode::disk_full, fmt::format("standard output: {}", std::strerror(errno)));
+  }
+}
+
+}  // namespace wkv::cli

@@ -1,0 +1,54 @@
+#include "wkv/zoo/score.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "wkv/error.h"
+
+namespace wkv::zoo {
+namespace {
+
+constexpr int64_t kPiece = 4096;               // tokens read at once
+constexpr int64_t kLogits = int64_t{1} << 24;  // held at once
+
+}  // namespace
+
+double negative_log_likelihood(models::LanguageModel& model, const at::Tensor& tokens, models::State state) {
+  const at::NoGradGuard no_grad;
+  const int64_t last = tokens.numel() - 1, piece = std::clamp<int64_t>(kLogits / model.vocab_size(), 1, kPiece);
+  double nats = 0;
+  for (int64_t begin = 0; begin < last; begin += piece) {
+    const int64_t end = std::min(begin + piece, last);
+    auto [hidden, next] = model.hidden(tokens.slice(0, begin, end).unsqueeze(0), state);
+    state = std::move(next);
+    const at::Tensor logits = model.logits(hidden).squeeze(0).to(at::kDouble);
+    nats += at::cross_entropy_loss(logits, tokens.slice(0, begin + 1, end + 1), {}, at::Reduction::Sum).item<double>();
+  }
+  return nats;
+}
+
+Score score(models::LanguageModel& model, const Tokenizer& tokenizer, std::string_view text) {
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<int64_t> tokens =
+      tokenizer.end_of_text() ? std::vector<int64_t>{*tokenizer.end_of_text()} : tokenizer.encode("\n");
+  const auto before = static_cast<int64_t>(tokens.size());
+  const std::vector<int64_t> encoded = tokenizer.encode(text);
+  tokens.insert(tokens.end(), encoded.begin(), encoded.end());
+  if (const int64_t largest = *std::ranges::max_element(tokens); largest >= model.vocab_size()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("the tokenizer {} does not fit the model: the text has token {}, the "
+                            "model's vocabulary ends at {}",
+                            tokenizer.name(), largest, model.vocab_size() - 1));
+  }
+  Score result{.tokens = static_cast<int64_t>(tokens.size()) - before};
+  result.nats = negative_log_likelihood(model, at::tensor(tokens, at::kLong));
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace wkv::zoo

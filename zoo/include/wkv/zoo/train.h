@@ -1,0 +1,97 @@
+// Training a language model from a recipe: `wkv train RECIPE.json key=value ...`.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "wkv/export.h"
+
+namespace wkv::zoo {
+
+// A recipe. Its JSON has the same names: {"model": {"layers": 6}, ...}; an override names them with dots:
+// model.layers=6.
+struct TrainConfig {
+  struct Ranks {  // 0: the published rule for this width
+    int64_t decay = 0, in_context_rate = 0, value_residual = 0, gate = 0;
+    bool operator==(const Ranks&) const = default;
+  };
+  struct Model {
+    std::string family = "rwkv7";
+    int64_t layers = 6;
+    int64_t width = 192;
+    int64_t head_size = 64;
+    int64_t ffn_width = 0;  // 0: 4 * width
+    int64_t vocab = 0;      // 0: the tokenizer's
+    Ranks ranks;
+    bool operator==(const Model&) const = default;
+  };
+  struct Data {
+    std::vector<std::string> files;  // read as one text, in this order
+    std::string tokenizer = "bytes";
+    double held_out = 0.05;  // this part of the bytes, the last ones, is never trained on
+    // shuffled: every window once an epoch, in random order, each from the empty state.
+    // consecutive: each row of the batch reads on where it stopped, with its state.
+    std::string order = "shuffled";
+    double reset = 0.0;  // consecutive: the probability that a row starts a window from the empty state
+    bool operator==(const Data&) const = default;
+  };
+  struct Optimizer {  // AdamW
+    double learning_rate = 1e-3;
+    double final_learning_rate = 1e-4;
+    std::string decay = "cosine";  // of the learning rate: cosine, linear
+    int64_t warmup = 10;           // steps, from 1 % of the learning rate
+    double beta1 = 0.9;
+    double beta2 = 0.99;
+    double eps = 1e-18;
+    double weight_decay = 0.1;            // of the parameter groups that are decayed
+    double clip = 1.0;                    // of the gradient's global norm; 0: none
+    std::optional<double> logit_penalty;  // none: the family's recipe
+    bool operator==(const Optimizer&) const = default;
+  };
+
+  std::string output;  // folder: checkpoints, metrics, and at the end the model
+  uint64_t seed = 1;
+  int64_t steps = 1000;
+  int64_t batch = 16;              // sequences
+  int64_t context = 512;           // tokens
+  int64_t accumulate = 1;          // batches a step
+  std::string precision = "fp32";  // of the matrix products: fp32, bf16 (parameters and optimizer stay fp32)
+  Model model;
+  Data data;
+  Optimizer optimizer;
+  // What doesn't change the result, and may differ when a run is continued.
+  int64_t threads = 0;             // 0: torch's choice
+  int64_t log_every = 10;          // steps
+  int64_t evaluate_every = 0;      // steps; 0: at the end only
+  int64_t checkpoint_every = 500;  // steps; 0: at the end only
+  std::string export_dtype = "bf16";
+
+  bool operator==(const TrainConfig&) const = default;
+};
+
+// A recipe file, then overrides "key=value" (lists: a,b,c). Throws wkv::Error, invalid_argument, for an unknown key or
+// a value of a wrong type or range, naming the key. Relative paths in it are relative to the working directory.
+WKV_API TrainConfig parse_train_config(const std::filesystem::path& recipe,
+                                       const std::vector<std::string>& overrides = {});
+WKV_API TrainConfig parse_train_config_text(const std::string& json, const std::vector<std::string>& overrides = {});
+WKV_API std::string to_json(const TrainConfig& config);
+
+struct TrainReport {
+  bool finished = false;  // false: stopped by SIGINT or SIGTERM; the same call goes on
+  int64_t steps = 0;
+  double final_loss = 0.0;                       // of the last step, nats per token
+  std::optional<double> held_out_bits_per_byte;  // of the exported weights
+  double seconds = 0.0;                          // of training, over all continuations
+  std::filesystem::path folder;                  // the model when finished, else the checkpoint
+};
+
+// Trains, going on from the newest checkpoint in config.output where there is one; the result is bit for bit that of
+// one run with the same number of threads. SIGINT or SIGTERM ends it after the step, with a checkpoint. In
+// config.output: checkpoint-STEP/, metrics.jsonl, and at the end model.safetensors, config.json, recipe.json and
+// card.json. progress: where the progress line goes; live: it is a terminal, the line is rewritten in place.
+WKV_API TrainReport train(const TrainConfig& config, std::ostream& progress, bool live = false);
+
+}  // namespace wkv::zoo

@@ -1,0 +1,27 @@
+// `wkv convert`: one container and naming to another, tensor by tensor.
+#include <ATen/Functions.h>
+#include <fmt/format.h>
+
+#include "mapping/match.h"
+#include "wkv/error.h"
+#include "wkv/zoo/load.h"
+
+namespace wkv::zoo {
+
+void convert(const std::string& path, const std::string& output, const LoadOptions& options) {
+  if (!output.ends_with(".safetensors")) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: the output's name must end in .safetensors", output));
+  }
+  const Checkpoint checkpoint(open_tensors(path), path);
+  Config config = read_config(options.config, path);
+  const MatchedModel matched = match(checkpoint, options.family, config);
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (const auto& parameter : matched.model->named_parameters()) {
+    const TensorEntry& entry = *matched.tensors.at(parameter.key());
+    const at::Tensor tensor = as_tensor(entry).reshape(parameter.value().sizes());
+    tensors.emplace_back(parameter.key(), tensor.to(options.dtype.value_or(entry.dtype)));
+  }
+  write_safetensors(output, tensors, {{"format", "pt"}, {"family", matched.family->name}});
+}
+
+}  // namespace wkv::zoo

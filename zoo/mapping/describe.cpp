@@ -1,0 +1,50 @@
+// What a checkpoint holds: `wkv info`.
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "embedded/embedded.h"
+#include "mapping/match.h"
+#include "wkv/zoo/load.h"
+
+namespace wkv::zoo {
+std::string guess_tokenizer(int64_t vocab_size) {
+  switch (vocab_size) {
+    case 256:
+      return "bytes";
+    case 65536:
+      return "world";
+    case 50277:
+      return "gpt-neox-20b";
+    default:
+      return "";
+  }
+}
+
+Description describe(const std::string& path, const LoadOptions& options) {
+  const Checkpoint checkpoint(path == kEmbeddedModel ? embedded_tensors() : open_tensors(path), path);
+  Config config = read_config(options.config, path);
+  const MatchedModel matched = match(checkpoint, options.family, config);
+
+  Description d;
+  d.container = checkpoint.container();
+  d.family = matched.family->name;
+  d.config_json = matched.model->config_json();
+  d.unused_tensors = matched.unused;
+  d.unknown_config_keys = config.unknown_keys();
+  std::map<std::string, int64_t> dtypes;
+  for (const auto& parameter : matched.model->named_parameters()) {
+    d.parameters += parameter.value().numel();
+    dtypes[c10::toString(matched.tensors.at(parameter.key())->dtype)] += parameter.value().numel();
+  }
+  d.dtypes.assign(dtypes.begin(), dtypes.end());
+  std::ranges::sort(d.dtypes, std::greater<>(), [](const auto& dtype) { return dtype.second; });
+  if (const auto* language_model = dynamic_cast<const models::LanguageModel*>(matched.model.get())) {
+    for (const auto& entry : language_model->initial_state(1).entries)
+      d.state_bytes += static_cast<int64_t>(entry.tensor.nbytes());
+    d.tokenizer = guess_tokenizer(language_model->vocab_size());
+  }
+  return d;
+}
+
+}  // namespace wkv::zoo

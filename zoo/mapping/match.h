@@ -1,0 +1,23 @@
+// A checkpoint's tensors, each matched to a parameter of the module that its shapes describe.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mapping/family.h"
+
+namespace wkv::zoo {
+
+// A module whose parameters still have no particular value, and the tensor of the file for each.
+struct MatchedModel {
+  std::shared_ptr<models::Model> model;
+  const Family* family = nullptr;
+  std::map<std::string, const TensorEntry*> tensors;  // by parameter name
+  std::vector<std::string> unused;
+};
+
+// forced_family: as in LoadOptions. Throws one wkv::Error that names every missing, unexpected and mis-shaped tensor.
+MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_family, Config& config);
+
+}  // namespace wkv::zoo

@@ -1,0 +1,12 @@
+// How well a model predicts the held-out text.
+#pragma once
+#include "train/data.h"
+#include "wkv/models/language_model.h"
+
+namespace wkv::zoo {
+
+// Bits per byte of the whole held-out text, read once from front to end with the state that the end of the training
+// text left. In the parameters' precision, whatever the precision of training.
+WKV_API double held_out_bits_per_byte(models::LanguageModel& model, const TextData& data);
+
+}  // namespace wkv::zoo

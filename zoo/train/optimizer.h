@@ -1,0 +1,41 @@
+// AdamW over a model's parameter groups.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "wkv/models/language_model.h"
+#include "wkv/zoo/train.h"
+
+namespace wkv::zoo {
+
+class WKV_API AdamW {
+ public:
+  // Throws wkv::Error for a group that names a parameter that the model lacks, or that another group has.
+  AdamW(const models::LanguageModel& model, const TrainConfig::Optimizer& options);
+
+  // Of all gradients together, not yet divided.
+  double gradient_norm() const;
+  // step: 1 for the first. Gradients are divided by `divisor` on the way; parameters without one stay as they are.
+  void step(int64_t step, double learning_rate, double divisor);
+  void clear_gradients();
+
+  // The live moments, [name of the parameter and moment, tensor]: what a checkpoint keeps.
+  std::vector<std::pair<std::string, at::Tensor>> moments() const;
+
+ private:
+  struct Slot {
+    std::string name;
+    at::Tensor parameter, exp_avg, exp_avg_sq;
+  };
+  struct Group {
+    double learning_rate_scale, weight_decay;
+    std::vector<Slot> slots;
+  };
+  TrainConfig::Optimizer options_;
+  std::vector<Group> groups_;
+};
+
+}  // namespace wkv::zoo

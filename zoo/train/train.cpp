@@ -1,0 +1,195 @@
+// A whole run: model, data, steps, evaluations and checkpoints as the recipe says, and the finished model's files.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <charconv>
+#include <csignal>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/evaluate.h"
+#include "train/progress.h"
+#include "train/trainer.h"
+#include "wkv/error.h"
+#include "wkv/models/rwkv7.h"
+#include "wkv/zoo/tensor_source.h"
+
+namespace wkv::zoo {
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+// While it lives, the first SIGINT or SIGTERM is noted and a second one ends the program as usual.
+class StopSignals {
+ public:
+  StopSignals() {
+    stop_requested = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { stop_requested = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    sigaction(SIGINT, &action, &interrupt_);
+    sigaction(SIGTERM, &action, &terminate_);
+  }
+  ~StopSignals() {
+    sigaction(SIGINT, &interrupt_, nullptr);
+    sigaction(SIGTERM, &terminate_, nullptr);
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  bool requested() const { return stop_requested != 0; }
+
+ private:
+  struct sigaction interrupt_ {
+  }, terminate_{};
+};
+
+std::shared_ptr<models::LanguageModel> build_model(const TrainConfig& config, int64_t tokenizer_vocab) {
+  const auto& m = config.model;
+  const int64_t vocab = m.vocab == 0 ? tokenizer_vocab : m.vocab;
+  if (vocab < tokenizer_vocab)
+    throw Error(ErrorCode::invalid_argument, fmt::format("model.vocab must be at least {} for the tokenizer {}, got {}",
+                                                         tokenizer_vocab, config.data.tokenizer, m.vocab));
+  at::manual_seed(config.seed);
+  models::RWKV7Options options{.layers = m.layers,
+                               .width = m.width,
+                               .head_size = m.head_size,
+                               .ffn_width = m.ffn_width,
+                               .vocab = vocab,
+                               .ranks = {.decay = m.ranks.decay,
+                                         .in_context_rate = m.ranks.in_context_rate,
+                                         .value_residual = m.ranks.value_residual,
+                                         .gate = m.ranks.gate}};
+  options.first_value_residual = false;
+  return models::RWKV7(options).ptr();
+}
+
+// What a checkpoint notes for the run beyond the trainer's own.
+struct Notes {
+  double seconds = 0.0;
+  uintmax_t metrics_bytes = 0;
+  double loss = 0.0;
+
+  std::map<std::string, std::string> to_map() const {
+    return {{"seconds", fmt::format("{}", seconds)},
+            {"metrics_bytes", fmt::format("{}", metrics_bytes)},
+            {"loss", fmt::format("{}", loss)}};
+  }
+  static Notes from_map(const std::map<std::string, std::string>& map) {
+    Notes notes;
+    const auto read = [&](const char* key, auto& value) {
+      const auto item = map.find(key);
+      if (item != map.end()) std::from_chars(item->second.data(), item->second.data() + item->second.size(), value);
+    };
+    read("seconds", notes.seconds);
+    read("metrics_bytes", notes.metrics_bytes);
+    read("loss", notes.loss);
+    return notes;
+  }
+};
+
+void require_same_recipe(const std::filesystem::path& checkpoint, const TrainConfig& config) {
+  const auto key = first_difference(parse_train_config(checkpoint / "recipe.json"), config);
+  if (!key.empty())
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} was made with another {}: set it as {} has it, or choose another output folder",
+                            checkpoint.string(), key, (checkpoint / "recipe.json").string()));
+}
+
+at::ScalarType export_dtype(const TrainConfig& config) {
+  return config.export_dtype == "bf16" ? at::kBFloat16 : at::kFloat;
+}
+
+// The values that the exported file has.
+void round_parameters(models::LanguageModel& model, at::ScalarType dtype) {
+  const at::NoGradGuard no_grad;
+  for (auto& parameter : model.parameters()) parameter.copy_(parameter.to(dtype));
+}
+
+std::string card(const TrainConfig& config, const models::LanguageModel& model, const TextData& data,
+                 const TrainReport& report) {
+  int64_t parameters = 0;
+  for (const auto& parameter : model.parameters()) parameters += parameter.numel();
+  nlohmann::ordered_json json{{"family", model.family()},
+                              {"parameters", parameters},
+                              {"dtype", config.export_dtype},
+                              {"tokenizer", config.data.tokenizer},
+                              {"command", "wkv train recipe.json"},
+                              {"recipe", nlohmann::ordered_json::parse(to_json(config))},
+                              {"seed", config.seed},
+                              {"steps", report.steps},
+                              {"training_tokens", data.train.numel()},
+                              {"final_loss", report.final_loss},
+                              {"seconds", report.seconds},
+                              {"threads", at::get_num_threads()}};
+  if (report.held_out_bits_per_byte) {
+    json["held_out_bytes"] = data.held_out_bytes;
+    json["held_out_bits_per_byte"] = *report.held_out_bits_per_byte;
+  }
+  return json.dump(2);
+}
+
+}  // namespace
+
+TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool live) {
+  if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
+  const std::filesystem::path output = config.output;
+  std::filesystem::create_directories(output);
+  const auto checkpoint = newest_checkpoint(output);
+  if (checkpoint) require_same_recipe(*checkpoint, config);
+
+  const auto data = load_text(config.data);
+  const auto model = build_model(config, data.vocab);
+  Trainer trainer(*model, data, config);
+  Notes notes;
+  if (checkpoint) notes = Notes::from_map(trainer.restore(*checkpoint));
+
+  const StopSignals stop;
+  Progress progress(config, trainer, data.bytes_per_token, notes.seconds, notes.metrics_bytes, progress_stream, live);
+  if (checkpoint) progress.message(fmt::format("going on from {}", checkpoint->string()));
+  const auto save = [&] {
+    notes.metrics_bytes = progress.metrics_bytes();
+    notes.seconds = progress.seconds();
+    return write_checkpoint(output, trainer.steps_done(), [&](const std::filesystem::path& folder) {
+      trainer.save(folder, notes.to_map());
+      write_text(folder / "config.json", model->config_json());
+      write_text(folder / "recipe.json", to_json(config));
+    });
+  };
+  const auto due = [&](int64_t every) { return every > 0 && trainer.steps_done() % every == 0; };
+  const auto report = [&](bool finished, const std::filesystem::path& folder) {
+    return TrainReport{finished, trainer.steps_done(), notes.loss, std::nullopt, notes.seconds, folder};
+  };
+
+  while (trainer.steps_done() < config.steps) {
+    const auto result = trainer.step();
+    notes.loss = result.loss;
+    progress.step(result);
+    const bool last = trainer.steps_done() == config.steps;
+    if (!last && due(config.evaluate_every) && data.held_out.numel() > 0)
+      progress.evaluation(held_out_bits_per_byte(*model, data));
+    if (last || stop.requested() || due(config.checkpoint_every)) {
+      const auto folder = save();
+      if (stop.requested() && !last) return report(false, folder);
+    }
+  }
+
+  auto done = report(true, output);
+  round_parameters(*model, export_dtype(config));
+  if (data.held_out.numel() > 0) {
+    done.held_out_bits_per_byte = held_out_bits_per_byte(*model, data);
+    progress.evaluation(*done.held_out_bits_per_byte);
+  }
+  write_safetensors(output / "model.safetensors", named_tensors(*model, export_dtype(config)));
+  write_text(output / "config.json", model->config_json());
+  write_text(output / "recipe.json", to_json(config));
+  write_text(output / "card.json", card(config, *model, data, done));
+  return done;
+}
+
+}  // namespace wkv::zoo

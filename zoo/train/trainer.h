@@ -1,0 +1,55 @@
+// One training run: a model, its optimizer and its place in the data.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "train/data.h"
+#include "train/optimizer.h"
+#include "wkv/models/language_model.h"
+#include "wkv/zoo/train.h"
+
+namespace wkv::zoo {
+
+struct StepResult {
+  double loss = 0.0;           // nats per token, mean over the step's batches
+  double gradient_norm = 0.0;  // before clipping
+  double learning_rate = 0.0;
+};
+
+class WKV_API Trainer {
+ public:
+  // Model and data outlive the trainer.
+  Trainer(models::LanguageModel& model, const TextData& data, const TrainConfig& config);
+
+  // The next optimizer step. Throws wkv::Error when the loss or a gradient is not finite; the parameters are then as
+  // before.
+  StepResult step();
+
+  int64_t steps_done() const { return steps_done_; }
+  double epochs() const { return plan_.epochs(steps_done_ * config_.accumulate); }
+  int64_t tokens_per_step() const { return config_.batch * config_.context * config_.accumulate; }
+
+  // Everything that the next steps depend on, as files in a folder; notes: the caller's own, given back by restore.
+  void save(const std::filesystem::path& folder, std::map<std::string, std::string> notes) const;
+  // Throws wkv::Error when the folder's files don't fit the model.
+  std::map<std::string, std::string> restore(const std::filesystem::path& folder);
+
+ private:
+  double accumulate_gradients(const Windows& windows);
+
+  models::LanguageModel& model_;
+  const TextData& data_;
+  TrainConfig config_;
+  BatchPlan plan_;
+  AdamW optimizer_;
+  models::State carried_;  // of the rows, where data.order is consecutive
+  int64_t steps_done_ = 0;
+};
+
+// The model's parameters and buffers under their published names, in this dtype (undefined: as they are).
+std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::LanguageModel& model,
+                                                              at::ScalarType dtype = at::ScalarType::Undefined);
+
+}  // namespace wkv::zoo
