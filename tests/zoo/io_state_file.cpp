@@ -2,12 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "support/fixture.h"
 #include "wkv/error.h"
 #include "wkv/zoo/state_file.h"
 #include "wkv/zoo/tensor_source.h"
@@ -15,12 +14,8 @@
 namespace wkv::zoo {
 namespace {
 
-// A path in a folder of its own, which ends with the test.
 class StateFile : public testing::Test {
  protected:
-  StateFile() { std::filesystem::create_directories(folder_); }
-  ~StateFile() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path path() const { return folder_ / "state.safetensors"; }
 
   void expect_refused(ErrorCode code, const std::string& message) {
@@ -41,8 +36,7 @@ class StateFile : public testing::Test {
   }
 
  private:
-  std::filesystem::path folder_ = std::filesystem::path(testing::TempDir()) /
-                                  ("wkv_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+  test::ScratchFolder folder_;
 };
 
 TEST_F(StateFile, comes_back_as_it_was_saved) {
@@ -60,6 +54,18 @@ TEST_F(StateFile, comes_back_as_it_was_saved) {
 TEST_F(StateFile, a_state_with_a_gradient_is_saved_by_value) {
   save_state(path(), {{{"x", at::ones({1, 2}).set_requires_grad(true)}}});
   EXPECT_FALSE(load_state(path()).entries[0].tensor.requires_grad());
+}
+
+TEST_F(StateFile, a_context_comes_back_with_its_hidden_values) {
+  const Context saved = {{{{"x", at::ones({1, 2})}}}, at::arange(3, at::kFloat).view({1, 1, 3})};
+  save_context(path(), saved);
+  EXPECT_TRUE(load_context(path()).hidden.equal(saved.hidden));
+  EXPECT_EQ(load_state(path()).entries.size(), 1);
+}
+
+TEST_F(StateFile, a_state_alone_has_no_hidden_values) {
+  save_state(path(), example());
+  EXPECT_FALSE(load_context(path()).hidden.defined());
 }
 
 TEST_F(StateFile, the_empty_state_is_refused) {
@@ -82,11 +88,12 @@ struct BadFile {
 TEST_F(StateFile, a_file_that_contradicts_itself_is_refused) {
   const at::Tensor x = at::ones({2, 3});
   const BadFile files[] = {
-      {"missing", {{"x", x}}, "x y", "names y and there is no such tensor"},
-      {"unnamed", {{"x", x}, {"y", x}}, "x", "2 tensors, and its order of entries names 1"},
+      {"missing", {{"x", x}}, "x y", "names y, and there is no such tensor"},
+      {"unnamed", {{"x", x}, {"y", x}}, "x", "2 tensors, of which its order of entries names 1"},
       {"twice", {{"x", x}}, "x x", "names x twice"},
       {"rows", {{"x", x}, {"y", at::ones({3, 3})}}, "x y", "y is [3, 3], expected as many rows as x [2, 3]"},
       {"no rows", {{"x", at::ones({})}}, "x", "x is []"},
+      {"hidden", {{"x", x}, {"hidden", x}}, "x", "hidden is [2, 3], expected [1, 1, C]"},
       {"integers", {{"x", at::ones({2}, at::kLong)}}, "x", "expected a floating-point one"},
   };
   for (const BadFile& file : files) {
