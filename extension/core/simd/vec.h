@@ -1,0 +1,247 @@
+// Vectors of float or double, as wide as the instruction set of the including file (WKV_ISA): loads and stores with
+// conversion, exp, and the sums of W vectors as one vector. To be included by *_isa.cpp files only.
+#pragma once
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
+#include "core/simd/half.h"
+
+namespace wkv::WKV_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr int kVectorBytes = 32;
+#else
+inline constexpr int kVectorBytes = 16;
+#endif
+
+template <class T, int kLanes>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kLanes * sizeof(T))));
+};
+template <class acc_t>
+inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(acc_t));
+template <class acc_t>
+using Vec = typename VectorOf<acc_t, kLanes<acc_t>>::type;
+
+// What is kept in memory as io_t is computed as this.
+template <class io_t>
+using accumulate_t = std::conditional_t<std::is_same_v<io_t, double>, double, float>;
+
+template <class acc_t>
+inline Vec<acc_t> broadcast(acc_t x) {
+  return x - Vec<acc_t>{};
+}
+
+// a * b + c, with one rounding where the instruction set has it. Written out because the contraction that the compiler
+// chooses for an expression may differ between two instances of a template, and so would the results.
+template <class V>
+inline V fma(V a, V b, V c) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a[0]) == 4) {
+    return reinterpret_cast<V>(
+        _mm512_fmadd_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+  } else {
+    return reinterpret_cast<V>(
+        _mm512_fmadd_pd(reinterpret_cast<__m512d>(a), reinterpret_cast<__m512d>(b), reinterpret_cast<__m512d>(c)));
+  }
+#elif defined(__FMA__)
+  if constexpr (sizeof(a[0]) == 4) {
+    return reinterpret_cast<V>(
+        _mm256_fmadd_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
+  } else {
+    return reinterpret_cast<V>(
+        _mm256_fmadd_pd(reinterpret_cast<__m256d>(a), reinterpret_cast<__m256d>(b), reinterpret_cast<__m256d>(c)));
+  }
+#else
+  return a * b + c;
+#endif
+}
+
+template <class acc_t>
+inline Vec<acc_t> load(const acc_t* p) {
+  Vec<acc_t> v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V, class acc_t>
+inline void store(acc_t* p, V v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+using UInt32s = VectorOf<uint32_t, kLanes<float>>::type;
+using Int32s = VectorOf<int32_t, kLanes<float>>::type;
+using UInt16s = VectorOf<uint16_t, kLanes<float>>::type;
+
+// --- memory formats: kLanes elements at p, as a vector of the accumulation type, and back (round to nearest even) ---
+
+inline Vec<float> load_as(const float* p) { return load(p); }
+inline Vec<double> load_as(const double* p) { return load(p); }
+inline Vec<float> load_as(const BFloat16* p) {
+  UInt16s bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return reinterpret_cast<Vec<float>>(__builtin_convertvector(bits, UInt32s) << 16);
+}
+inline Vec<float> load_as(const Half* p) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vec<float>>(
+      _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#elif defined(__F16C__)
+  return reinterpret_cast<Vec<float>>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#else
+  Vec<float> v;
+  for (int i = 0; i < kLanes<float>; ++i) v[i] = half_to_float(p[i]);
+  return v;
+#endif
+}
+
+inline void store_as(float* p, Vec<float> v) { store(p, v); }
+inline void store_as(double* p, Vec<double> v) { store(p, v); }
+inline void store_as(BFloat16* p, Vec<float> v) {
+  const UInt32s bits = reinterpret_cast<UInt32s>(v);
+  const UInt32s rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const UInt32s nan = (bits >> 16) | 0x40u;
+  const UInt16s out = __builtin_convertvector(v == v ? rounded : nan, UInt16s);
+  __builtin_memcpy(p, &out, sizeof out);
+}
+inline void store_as(Half* p, Vec<float> v) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_maskz_cvtps_ph(0xffff, reinterpret_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT));
+#elif defined(__F16C__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm256_cvtps_ph(reinterpret_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT));
+#else
+  for (int i = 0; i < kLanes<float>; ++i) p[i] = float_to_half(v[i]);
+#endif
+}
+
+// The first `count` elements (any number up to a vector); the other lanes are zero, or are not written.
+template <class io_t>
+inline auto load_first(const io_t* p, int64_t count) {
+  io_t buffer[kLanes<accumulate_t<io_t>>] = {};
+  __builtin_memcpy(buffer, p, count * sizeof(io_t));
+  return load_as(buffer);
+}
+template <class io_t, class V>
+inline void store_first(io_t* p, V v, int64_t count) {
+  io_t buffer[kLanes<accumulate_t<io_t>>];
+  store_as(buffer, v);
+  __builtin_memcpy(p, buffer, count * sizeof(io_t));
+}
+
+template <class acc_t>
+inline int64_t padded(int64_t n) {
+  return (n + kLanes<acc_t> - 1) / kLanes<acc_t> * kLanes<acc_t>;
+}
+
+// A row of n elements to a padded row of the accumulation type, the padding zero; and back.
+template <class io_t>
+inline void load_row(const io_t* from, int64_t n, accumulate_t<io_t>* to) {
+  constexpr int W = kLanes<accumulate_t<io_t>>;
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(to + i, load_as(from + i));
+  if (i < n) store(to + i, load_first(from + i, n - i));
+}
+template <class io_t>
+inline void store_row(const accumulate_t<io_t>* from, int64_t n, io_t* to) {
+  constexpr int W = kLanes<accumulate_t<io_t>>;
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store_as(to + i, load(from + i));
+  if (i < n) store_first(to + i, load(from + i), n - i);
+}
+
+template <class io_t>
+inline void prefetch_row(const io_t* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(io_t))) __builtin_prefetch(p + i);
+}
+
+// --- exp ---
+
+// e^x, 2e-7 relative; exactly 1 at 0, 0 at -inf, inf at +inf and above 88.73, NaN at NaN, denormal results rounded.
+// x = n ln 2 + f; e^f by a polynomial; 2^n in two factors, because one does not reach denormals.
+inline Vec<float> exp(Vec<float> x) {
+  const Vec<float> above = broadcast(89.0f), below = broadcast(-105.0f);
+  x = x > above ? above : x;
+  x = x < below ? below : x;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
+  const Vec<float> n = shifted - kRound;
+  const Int32s exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
+  Vec<float> f = fma(n, broadcast(-0.693359375f), x);
+  f = fma(n, broadcast(2.12194440e-4f), f);
+  Vec<float> p = broadcast(1.9875691500e-4f);
+  p = fma(p, f, broadcast(1.3981999507e-3f));
+  p = fma(p, f, broadcast(8.3334519073e-3f));
+  p = fma(p, f, broadcast(4.1665795894e-2f));
+  p = fma(p, f, broadcast(1.6666665459e-1f));
+  p = fma(p, f, broadcast(5.0000001201e-1f));
+  p = fma(p, f * f, f + 1.0f);
+  const Int32s half = exponent >> 1;
+  const auto power_of_two = [](Int32s e) { return reinterpret_cast<Vec<float>>((e + 127) << 23); };
+  return p * power_of_two(half) * power_of_two(exponent - half);
+}
+inline Vec<double> exp(Vec<double> x) {
+  for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
+  return x;
+}
+
+// --- sums ---
+
+// Adds the halves of each block of kBlock lanes; the blocks of x give the lower half of the result, those of y the
+// upper.
+template <int kBlock, class V, int... kLane>
+inline V fold(V x, V y, std::integer_sequence<int, kLane...>) {
+  constexpr int W = sizeof...(kLane), kHalf = kBlock / 2;
+  const auto source = [](int lane) constexpr {
+    const int within = lane % (W / 2);
+    return (lane < W / 2 ? 0 : W) + within / kHalf * kBlock + within % kHalf;
+  };
+  return __builtin_shufflevector(x, y, source(kLane)...) + __builtin_shufflevector(x, y, source(kLane) + kHalf...);
+}
+
+// The sums over the lanes of rows[0], rows[1], ..., rows[kCount - 1], each folded to blocks of W / kCount lanes.
+template <int kCount, class V>
+inline V fold_rows(const V* rows) {
+  constexpr int W = sizeof(V) / sizeof((*rows)[0]);
+  if constexpr (kCount == 1) {
+    return rows[0];
+  } else {
+    const V lower = fold_rows<kCount / 2>(rows), upper = fold_rows<kCount / 2>(rows + kCount / 2);
+    return fold<W / (kCount / 2)>(lower, upper, std::make_integer_sequence<int, W>());
+  }
+}
+
+// Lane i of the result: the sum over the lanes of rows[i].
+template <class V>
+inline V sums_of_rows(const V* rows) {
+  return fold_rows<sizeof(V) / sizeof((*rows)[0])>(rows);
+}
+
+// --- transposition ---
+
+// to[j][i] = from[i][j] for i < rows, j < columns; each row of `to` is padded with zeros up to to_stride.
+template <class acc_t>
+inline void transpose(const acc_t* from, int64_t from_stride, int64_t rows, int64_t columns, acc_t* to,
+                      int64_t to_stride) {
+  constexpr int64_t kTile = 16;  // rows and columns of a tile share cache lines
+  for (int64_t j0 = 0; j0 < columns; j0 += kTile) {
+    const int64_t j1 = j0 + kTile < columns ? j0 + kTile : columns;
+    for (int64_t i0 = 0; i0 < rows; i0 += kTile) {
+      const int64_t i1 = i0 + kTile < rows ? i0 + kTile : rows;
+      for (int64_t j = j0; j < j1; ++j) {
+        for (int64_t i = i0; i < i1; ++i) to[j * to_stride + i] = from[i * from_stride + j];
+      }
+    }
+    for (int64_t j = j0; j < j1; ++j) {
+      for (int64_t i = rows; i < to_stride; ++i) to[j * to_stride + i] = 0;
+    }
+  }
+}
+
+}  // namespace wkv::WKV_ISA

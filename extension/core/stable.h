@@ -1,0 +1,36 @@
+// What the kernel library uses of PyTorch's stable ABI, in namespace wkv.
+#pragma once
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include "core/io_type.h"
+
+namespace wkv {
+
+using torch::headeronly::ScalarType;
+using torch::stable::contiguous;
+using torch::stable::new_empty;
+using torch::stable::parallel_for;
+using torch::stable::Tensor;
+
+// The kernel-table index of a dtype that the op's checks let through.
+inline IoType io_type(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Double:
+      return IoType::kDouble;
+    case ScalarType::BFloat16:
+      return IoType::kBFloat16;
+    case ScalarType::Half:
+      return IoType::kHalf;
+    default:
+      return IoType::kFloat;
+  }
+}
+
+inline ScalarType state_type(const Tensor& tensor) {
+  return tensor.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+}  // namespace wkv

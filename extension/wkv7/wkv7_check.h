@@ -1,0 +1,73 @@
+// What wkv7 and _wkv7_backward refuse, for their kernels and their meta functions.
+#pragma once
+#include <optional>
+
+#include "core/check.h"
+
+namespace wkv {
+
+inline constexpr int64_t kWkv7MaxHeadSize = 256;
+
+template <class Tensor>
+void check_wkv7(const char* op, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& a,
+                const Tensor& b, const std::optional<Tensor>& state, const std::optional<Tensor>& cu_seqlens) {
+  const Check<Tensor> check{op};
+  check.dimensions("r", r, "[B, T, H, N]", 4);
+  const auto shape = sizes_of(r);
+  check.shape("w", w, "[B, T, H, N]", shape);
+  check.shape("k", k, "[B, T, H, N]", shape);
+  check.dimensions("v", v, "[B, T, H, M]", 4);
+  auto value_shape = shape;
+  value_shape[3] = sizes_of(v)[3];
+  check.shape("v", v, "[B, T, H, M]", value_shape);
+  check.shape("a", a, "[B, T, H, N]", shape);
+  check.shape("b", b, "[B, T, H, N]", shape);
+  if (cu_seqlens) check.cu_seqlens(*cu_seqlens, "r", r);
+  if (state) {
+    auto rows = shape[0];
+    if (cu_seqlens) rows = sizes_of(*cu_seqlens)[0] - 1;
+    check.shape("state", *state, cu_seqlens ? "[S, H, M, N]" : "[B, H, M, N]",
+                {rows, shape[2], value_shape[3], shape[3]});
+  }
+  for (const auto& size : {shape[3], value_shape[3]}) {
+    if (size < 1 || size > kWkv7MaxHeadSize)
+      fail(op, ": the head sizes N and M must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
+  }
+
+  const ScalarType type = r.scalar_type();
+  check.dtype("r", r, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
+  check.dtype("w", w,
+              type == ScalarType::Float ? std::initializer_list<ScalarType>{type}
+                                        : std::initializer_list<ScalarType>{type, ScalarType::Float});
+  check.dtype("k", k, {type});
+  check.dtype("v", v, {type});
+  check.dtype("a", a, {type});
+  check.dtype("b", b, {type});
+  if (state) check.dtype("state", *state, {type == ScalarType::Double ? type : ScalarType::Float});
+
+  check.same_device("w", w, "r", r);
+  check.same_device("k", k, "r", r);
+  check.same_device("v", v, "r", r);
+  check.same_device("a", a, "r", r);
+  check.same_device("b", b, "r", r);
+  if (state) check.same_device("state", *state, "r", r);
+}
+
+// The gradients of the outputs, for arguments that check_wkv7 let through.
+template <class Tensor>
+void check_wkv7_gradients(const char* op, const Tensor& grad_y, const Tensor& grad_state, const Tensor& r,
+                          const Tensor& v, const std::optional<Tensor>& cu_seqlens) {
+  const Check<Tensor> check{op};
+  const auto shape = sizes_of(v);
+  auto rows = shape[0];
+  if (cu_seqlens) rows = sizes_of(*cu_seqlens)[0] - 1;
+  check.shape("grad_y", grad_y, "[B, T, H, M]", shape);
+  check.shape("grad_state", grad_state, "[B, H, M, N]", {rows, shape[2], shape[3], sizes_of(r)[3]});
+  check.dtype("grad_y", grad_y, {r.scalar_type()});
+  check.dtype("grad_state", grad_state,
+              {r.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
+  check.same_device("grad_y", grad_y, "r", r);
+  check.same_device("grad_state", grad_state, "r", r);
+}
+
+}  // namespace wkv

@@ -1,0 +1,145 @@
+// wkv7 and its backward on the CPU: checks, outputs, and the division of the work among threads. The arithmetic is in
+// the *_isa files. A result does not depend on the number of threads: heads and columns are computed alike in any task.
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "core/sequences.h"
+#include "wkv7/wkv7.h"
+#include "wkv7/wkv7_check.h"
+
+namespace wkv {
+namespace {
+
+using OptionalTensor = std::optional<Tensor>;
+
+struct Wkv7Call {
+  Tensor r, w, k, v, a, b;
+  OptionalTensor state;
+  std::vector<Sequence> sequences;
+  Wkv7Inputs inputs;
+  const Wkv7Kernels& kernels;
+
+  // The arguments have been checked.
+  Wkv7Call(const char* op, const Tensor& r_, const Tensor& w_, const Tensor& k_, const Tensor& v_, const Tensor& a_,
+           const Tensor& b_, const OptionalTensor& state_, const OptionalTensor& cu_seqlens, bool log_decay)
+      : r(contiguous(r_)),
+        w(contiguous(w_)),
+        k(contiguous(k_)),
+        v(contiguous(v_)),
+        a(contiguous(a_)),
+        b(contiguous(b_)),
+        state(state_ ? OptionalTensor(contiguous(*state_)) : std::nullopt),
+        sequences(sequences_of(op, r.size(0), r.size(1), cu_seqlens)),
+        inputs{.r = r.const_data_ptr(),
+               .w = w.const_data_ptr(),
+               .k = k.const_data_ptr(),
+               .v = v.const_data_ptr(),
+               .a = a.const_data_ptr(),
+               .b = b.const_data_ptr(),
+               .heads = r.size(2),
+               .key_size = r.size(3),
+               .value_size = v.size(3),
+               .float_w = w.scalar_type() == ScalarType::Float,
+               .log_decay = log_decay},
+        kernels(wkv7_kernels().of[static_cast<int>(io_type(r))]) {}
+
+  std::vector<int64_t> state_shape() const {
+    return {static_cast<int64_t>(sequences.size()), inputs.heads, inputs.value_size, inputs.key_size};
+  }
+  // Head `head` of sequence `row` in a tensor of states.
+  template <class Byte>
+  Byte* state_of(Byte* states, int64_t row, int64_t head) const {
+    const int64_t bytes = r.scalar_type() == ScalarType::Double ? 8 : 4;
+    return states + (row * inputs.heads + head) * inputs.value_size * inputs.key_size * bytes;
+  }
+  Wkv7Sequence sequence(int64_t row, int64_t head) const {
+    const char* before = state ? state_of(static_cast<const char*>(state->const_data_ptr()), row, head) : nullptr;
+    return {sequences[row].first_token, sequences[row].length, head, before};
+  }
+  // Tasks to give to a thread at least, so that one start of a thread is worth its cost.
+  int64_t grain(int64_t tasks) const {
+    constexpr int64_t kWorthwhile = 1 << 18;  // state elements times tokens: some 20 microseconds
+    const int64_t total = (r.size(0) * r.size(1) + 1) * inputs.heads * inputs.key_size * inputs.value_size;
+    return std::max<int64_t>(1, tasks * kWorthwhile / std::max<int64_t>(1, total));
+  }
+};
+
+std::tuple<Tensor, Tensor> wkv7_cpu(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, OptionalTensor state,
+                                    OptionalTensor cu_seqlens, bool log_decay) {
+  check_wkv7("wkv7", r, w, k, v, a, b, state, cu_seqlens);
+  const Wkv7Call call("wkv7", r, w, k, v, a, b, state, cu_seqlens, log_decay);
+  Tensor y = new_empty(call.v, call.v.sizes());
+  Tensor state_after = new_empty(call.v, call.state_shape(), state_type(call.r));
+  auto* states = static_cast<char*>(state_after.mutable_data_ptr());
+  void* const outputs = y.mutable_data_ptr();
+
+  const int64_t heads = static_cast<int64_t>(call.sequences.size()) * call.inputs.heads,
+                values = call.inputs.value_size;
+  if (heads == 0) return {y, state_after};
+  // Columns are divided only where there are too few heads to occupy the threads.
+  const int64_t threads = torch::stable::get_num_threads();
+  const int64_t blocks = (values + kWkv7ColumnBlock - 1) / kWkv7ColumnBlock;
+  const int64_t parts = std::clamp<int64_t>((threads + heads - 1) / heads, 1, blocks);
+  const int64_t width = (blocks + parts - 1) / parts * kWkv7ColumnBlock;
+  parallel_for(0, heads * parts, call.grain(heads * parts), [&](int64_t first, int64_t last) {
+    const Scratch scratch(call.kernels.forward_scratch(call.inputs));
+    for (int64_t task = first; task < last; ++task) {
+      const int64_t row = task / parts / call.inputs.heads, head = task / parts % call.inputs.heads;
+      const int64_t first_value = std::min(values, task % parts * width),
+                    last_value = std::min(values, first_value + width);
+      call.kernels.forward(call.inputs, call.sequence(row, head), {outputs, call.state_of(states, row, head)},
+                           first_value, last_value, scratch.get());
+    }
+  });
+  return {y, state_after};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward_cpu(
+    Tensor grad_y, Tensor grad_state, Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, OptionalTensor state,
+    OptionalTensor cu_seqlens, bool log_decay) {
+  check_wkv7("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens);
+  check_wkv7_gradients("_wkv7_backward", grad_y, grad_state, r, v, cu_seqlens);
+  const Wkv7Call call("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens, log_decay);
+  grad_y = contiguous(grad_y);
+  grad_state = contiguous(grad_state);
+  const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
+  Tensor grad_r = gradient_of(call.r), grad_w = gradient_of(call.w), grad_k = gradient_of(call.k),
+         grad_v = gradient_of(call.v), grad_a = gradient_of(call.a), grad_b = gradient_of(call.b);
+  Tensor grad_before = new_empty(call.v, call.state_shape(), state_type(call.r));
+  const Wkv7Gradients all{.y = grad_y.const_data_ptr(),
+                          .state_after = grad_state.const_data_ptr(),
+                          .r = grad_r.mutable_data_ptr(),
+                          .w = grad_w.mutable_data_ptr(),
+                          .k = grad_k.mutable_data_ptr(),
+                          .v = grad_v.mutable_data_ptr(),
+                          .a = grad_a.mutable_data_ptr(),
+                          .b = grad_b.mutable_data_ptr(),
+                          .state_before = grad_before.mutable_data_ptr()};
+
+  int64_t scratch_bytes = 0;
+  for (const Sequence& sequence : call.sequences) {
+    scratch_bytes = std::max(scratch_bytes, call.kernels.backward_scratch(call.inputs, sequence.length));
+  }
+  const int64_t heads = static_cast<int64_t>(call.sequences.size()) * call.inputs.heads;
+  if (heads > 0) {
+    parallel_for(0, heads, call.grain(heads), [&](int64_t first, int64_t last) {
+      const Scratch scratch(scratch_bytes);
+      for (int64_t task = first; task < last; ++task) {
+        const int64_t row = task / call.inputs.heads, head = task % call.inputs.heads;
+        Wkv7Gradients grad = all;
+        grad.state_after = call.state_of(static_cast<const char*>(all.state_after), row, head);
+        grad.state_before = call.state_of(static_cast<char*>(all.state_before), row, head);
+        call.kernels.backward(call.inputs, call.sequence(row, head), grad, scratch.get());
+      }
+    });
+  }
+  return {grad_r, grad_w, grad_k, grad_v, grad_a, grad_b, grad_before};
+}
+
+}  // namespace
+}  // namespace wkv
+
+STABLE_TORCH_LIBRARY_IMPL(wkv, CPU, m) {
+  m.impl("wkv7", TORCH_BOX(&wkv::wkv7_cpu));
+  m.impl("_wkv7_backward", TORCH_BOX(&wkv::wkv7_backward_cpu));
+}

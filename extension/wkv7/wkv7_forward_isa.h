@@ -1,0 +1,70 @@
+// The forward of wkv7: the entry that wkv7_isa.cpp puts into the kernel table.
+#pragma once
+#include "wkv7/wkv7_step.h"
+
+namespace wkv::WKV_ISA {
+
+template <class acc_t>
+struct Wkv7ForwardScratch {
+  Wkv7ForwardScratch(Arena& arena, int64_t key_size, int64_t value_size) : token(arena, key_size, value_size) {
+    const int64_t columns = padded<acc_t>(value_size);
+    state = arena.take<acc_t>(key_size * columns);
+    sa = arena.take<acc_t>(columns);
+    y = arena.take<acc_t>(columns);
+  }
+  Wkv7Token<acc_t> token;
+  acc_t* state;   // [key][columns]
+  acc_t *sa, *y;  // [columns]
+};
+
+template <class io_t>
+int64_t wkv7_forward_scratch(const Wkv7Inputs& in) {
+  Arena arena(nullptr);
+  Wkv7ForwardScratch<accumulate_t<io_t>>(arena, in.key_size, in.value_size);
+  return arena.used();
+}
+
+template <class io_t>
+void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Outputs& out, int64_t first_value,
+                  int64_t last_value, void* scratch) {
+  using acc_t = accumulate_t<io_t>;
+  const int64_t N = in.key_size, T = sequence.length, values = last_value - first_value,
+                columns = padded<acc_t>(values);
+  Arena arena(scratch);
+  Wkv7ForwardScratch<acc_t> my(arena, N, values);
+  Wkv7Token<acc_t>& x = my.token;
+
+  if (sequence.state_before) {
+    transpose(row_of<acc_t>(sequence.state_before, first_value * N), N, values, N, my.state, columns);
+  } else {
+    for (int64_t i = 0; i < N * columns; ++i) my.state[i] = 0;
+  }
+  if (T > 0) {
+    load_row(row_of<io_t>(in.a, Wkv7Rows(in, sequence, 0).key), N, x.a_next);
+    multiply_state(x.a_next, my.state, N, columns, my.sa);
+  }
+  for (int64_t t = 0; t < T; ++t) {
+    const Wkv7Rows at(in, sequence, t), next(in, sequence, t + 1 < T ? t + 1 : t),
+        ahead(in, sequence, t + 3 < T ? t + 3 : t);
+    for (const void* tensor : {in.r, in.k, in.a, in.b}) prefetch_row(row_of<io_t>(tensor, ahead.key), N);
+    if (in.float_w) {
+      prefetch_row(row_of<float>(in.w, ahead.key), N);
+    } else {
+      prefetch_row(row_of<io_t>(in.w, ahead.key), N);
+    }
+    prefetch_row(row_of<io_t>(in.v, ahead.value + first_value), values);
+    prefetch_row(row_of<const io_t>(out.y, ahead.value + first_value), values);
+
+    load_decay<io_t>(in, at.key, x.d);
+    load_row(row_of<io_t>(in.k, at.key), N, x.k);
+    load_row(row_of<io_t>(in.b, at.key), N, x.b);
+    load_row(row_of<io_t>(in.r, at.key), N, x.r);
+    load_row(row_of<io_t>(in.a, next.key), N, x.a_next);
+    load_row(row_of<io_t>(in.v, at.value + first_value), values, x.v);
+    step<true>(x, N, columns, my.state, my.state, my.sa, my.sa, my.y);
+    store_row(my.y, values, row_of<io_t>(out.y, at.value + first_value));
+  }
+  transpose(my.state, columns, N, values, row_of<acc_t>(out.state_after, first_value * N), N);
+}
+
+}  // namespace wkv::WKV_ISA

@@ -1,0 +1,134 @@
+// One token of wkv7 on the inner state S[key][value]: what the forward and the recomputation of the backward share.
+#pragma once
+#include "core/arena.h"
+#include "core/simd/vec.h"
+#include "wkv7/wkv7.h"
+
+namespace wkv::WKV_ISA {
+
+// Where the rows of token t of the sequence start.
+struct Wkv7Rows {
+  Wkv7Rows(const Wkv7Inputs& in, const Wkv7Sequence& sequence, int64_t t) {
+    const int64_t row = (sequence.first_token + t) * in.heads + sequence.head;
+    key = row * in.key_size;
+    value = row * in.value_size;
+  }
+  int64_t key, value;
+};
+
+template <class io_t>
+const io_t* row_of(const void* tensor, int64_t offset) {
+  return static_cast<const io_t*>(tensor) + offset;
+}
+template <class io_t>
+io_t* row_of(void* tensor, int64_t offset) {
+  return static_cast<io_t*>(tensor) + offset;
+}
+
+template <class acc_t>
+void load_float_row(const float* from, int64_t n, acc_t* to) {
+  if constexpr (sizeof(acc_t) == 4) {
+    load_row(from, n, to);
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+  }
+}
+
+// The decay factor of each key, d; and the derivative of d by w where the row `slope` is given.
+template <class io_t, class acc_t = accumulate_t<io_t>>
+inline void load_decay(const Wkv7Inputs& in, int64_t offset, acc_t* d, acc_t* slope = nullptr) {
+  constexpr int W = kLanes<acc_t>;
+  if (in.float_w) {
+    load_float_row(row_of<float>(in.w, offset), in.key_size, d);
+  } else {
+    load_row(row_of<io_t>(in.w, offset), in.key_size, d);
+  }
+  for (int64_t i = 0; i < in.key_size; i += W) {
+    const Vec<acc_t> outer = exp(load(d + i));
+    const Vec<acc_t> factor = in.log_decay ? outer : exp(-outer);
+    store(d + i, factor);
+    if (slope) {
+      const Vec<acc_t> zero = {};
+      // Where exp(w) overflowed, factor * exp(w) would be 0 * inf.
+      store(slope + i, in.log_decay ? factor : factor == zero ? zero : -outer * factor);
+    }
+  }
+}
+
+// The rows of a token as the accumulation type, padded with zeros to whole vectors.
+template <class acc_t>
+struct Wkv7Token {
+  Wkv7Token(Arena& arena, int64_t key_size, int64_t value_size) {
+    for (acc_t** row : {&d, &k, &b, &r, &a_next}) *row = arena.take<acc_t>(padded<acc_t>(key_size));
+    v = arena.take<acc_t>(padded<acc_t>(value_size));
+  }
+  acc_t *d, *k, *b, *r;
+  acc_t* a_next;  // a of the following token, for which the sweep already sums sa
+  acc_t* v;
+};
+
+// sa += the sums over the keys of a_i S_ij, for `columns` columns (a whole number of vectors).
+template <class acc_t>
+inline void multiply_state(const acc_t* a, const acc_t* state, int64_t rows, int64_t columns, acc_t* sa) {
+  constexpr int W = kLanes<acc_t>;
+  for (int64_t j = 0; j < columns; j += W) {
+    Vec<acc_t> sum = {};
+    for (int64_t i = 0; i < rows; ++i) sum = fma(broadcast(a[i]), load(state + i * columns + j), sum);
+    store(sa + j, sum);
+  }
+}
+
+// C vectors of columns: before -> after (may be the same), sa of this token -> sa of the next, and y.
+template <int C, bool kOutput, class acc_t>
+inline void step_columns(const Wkv7Token<acc_t>& x, int64_t rows, int64_t stride, int64_t j, const acc_t* before,
+                         acc_t* after, const acc_t* sa, acc_t* sa_next, acc_t* y) {
+  constexpr int W = kLanes<acc_t>;
+  using V = Vec<acc_t>;
+  V v[C], s[C], sum[C] = {}, next[C] = {};
+  for (int c = 0; c < C; ++c) {
+    v[c] = load(x.v + j + c * W);
+    s[c] = load(sa + j + c * W);
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    const V d = broadcast(x.d[i]), k = broadcast(x.k[i]), b = broadcast(x.b[i]), r = broadcast(x.r[i]),
+            a = broadcast(x.a_next[i]);
+    const acc_t* from = before + i * stride + j;
+    acc_t* to = after + i * stride + j;
+    for (int c = 0; c < C; ++c) {
+      const V state = fma(b, s[c], fma(k, v[c], d * load(from + c * W)));
+      store(to + c * W, state);
+      if constexpr (kOutput) sum[c] = fma(r, state, sum[c]);
+      next[c] = fma(a, state, next[c]);
+    }
+  }
+  for (int c = 0; c < C; ++c) {
+    if constexpr (kOutput) store(y + j + c * W, sum[c]);
+    store(sa_next + j + c * W, next[c]);
+  }
+}
+
+// Calls step(j, number of vectors as an integral_constant) for blocks that together cover the columns.
+template <class acc_t, class Step>
+inline void for_column_blocks(int64_t columns, const Step& step) {
+  constexpr int W = kLanes<acc_t>;
+  constexpr int kBlock = kVectorBytes == 64 ? 4 : 2;  // as many as the registers hold
+  int64_t j = 0;
+  for (; j + kBlock * W <= columns; j += kBlock * W) step(j, std::integral_constant<int, kBlock>());
+  if constexpr (kBlock > 2) {
+    if (j + 2 * W <= columns) {
+      step(j, std::integral_constant<int, 2>());
+      j += 2 * W;
+    }
+  }
+  if (j < columns) step(j, std::integral_constant<int, 1>());
+}
+
+template <bool kOutput, class acc_t>
+inline void step(const Wkv7Token<acc_t>& x, int64_t rows, int64_t columns, const acc_t* before, acc_t* after,
+                 const acc_t* sa, acc_t* sa_next, acc_t* y) {
+  for_column_blocks<acc_t>(columns, [&](int64_t j, auto vectors) {
+    step_columns<decltype(vectors)::value, kOutput>(x, rows, columns, j, before, after, sa, sa_next, y);
+  });
+}
+
+}  // namespace wkv::WKV_ISA
