@@ -216,6 +216,18 @@ TEST_F(Generate, a_state_of_several_sequences_is_refused) {
   EXPECT_THROW(generate(model, *bytes_, "a", greedy(1), {model.initial_state(2), {}}), Error);
 }
 
+TEST_F(Generate, a_generator_gives_one_piece_after_another) {
+  Parrot model("abcdefgh");
+  Generator generator(model, *bytes_, "a", greedy(2));
+  EXPECT_EQ(generator.next(), "b");
+  EXPECT_EQ(generator.result().finish_reason, "");
+  EXPECT_EQ(generator.next(), "c");
+  EXPECT_EQ(generator.next(), std::nullopt);
+  EXPECT_EQ(generator.next(), std::nullopt);
+  EXPECT_EQ(generator.result().finish_reason, "length");
+  EXPECT_EQ(generator.result().text, "bc");
+}
+
 TEST(GenerateWorld, token_0_ends_the_text_and_begins_an_empty_one) {
   const test::TemporaryFile file("wkv-generate-vocabulary.txt", test::single_byte_lines());
   const auto world = zoo::load_tokenizer(file.path().string());
