@@ -18,9 +18,9 @@ namespace {
 constexpr int64_t kPromptPiece = 256;
 
 // A model with the context that it has read so far.
-class Reader {
+class ContextReader {
  public:
-  Reader(models::LanguageModel& model, const Context& context) : model_(model), context_(context) {
+  ContextReader(models::LanguageModel& model, const Context& context) : model_(model), context_(context) {
     if (context_.state.empty()) context_ = {model_.initial_state(1), {}};
     if (context_.state.batch() != 1) {
       throw Error(ErrorCode::invalid_argument,
@@ -147,7 +147,7 @@ GenerateResult generate(models::LanguageModel& model, const zoo::Tokenizer& toke
 
   const Clock::time_point start = Clock::now();
   const std::vector<int64_t> tokens = prompt_tokens(tokenizer, prompt, context, model.vocab_size());
-  Reader reader(model, context);
+  ContextReader reader(model, context);
   reader.read(tokens);
   result.prompt_tokens = static_cast<int64_t>(tokens.size());
   const Clock::time_point decode_start = Clock::now();
