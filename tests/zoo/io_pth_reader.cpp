@@ -44,7 +44,7 @@ TEST(PthReader, every_container_holds_the_tensors_of_the_reference_file) {
   const Fixture expected(data("containers/tensors.safetensors"));
   for (const char* name :
        {"dict", "ordered", "protocol5", "legacy", "legacy-protocol4", "state_dict", "nested", "without-checksums"}) {
-    const auto source = zoo::open_tensors(data("containers/"s + name + ".pth"));
+    const auto source = zoo::open_tensors(test::data("containers/"s + name + ".pth"));
     EXPECT_EQ(source.entries.size(), 14) << name;
     for (const auto& entry : source.entries) {
       const at::Tensor tensor = zoo::as_tensor(entry);

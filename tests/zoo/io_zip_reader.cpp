@@ -82,7 +82,7 @@ TEST(ZipReader, archives_that_contradict_themselves_are_refused) {
       {"another name", patched(kLocal, 0, 30, 'x'), "does not agree"},
       {"a directory outside", patched(kEnd, 0, 16, uint32_t{1'000'000}), "outside of the file"},
       {"fewer entries", patched(kEnd, 0, 8, uint32_t{0x00010001}), "more zip entries"},
-      {"more entries", patched(kEnd, 0, 8, uint32_t{0x00030003}), "broken zip directory"},
+      {"more entries", patched(kEnd, 0, 8, uint32_t{0x00030003}), "fewer zip entries"},
       {"very many entries", patched(kEnd, 0, 8, uint32_t{0xFFFEFFFE}), "fewer zip entries"},
       {"a directory that is none", patched(kCentral, 0, 0, uint32_t{0}), "broken zip directory"},
       {"an extra field past its end", patched(kLocal, 0, 28, uint16_t{0xFFFF}), "past the end"},
