@@ -1,6 +1,6 @@
 # wkv_warnings(target): the project's warnings, as errors, and its sanitizers where WKV_SANITIZE is on.
 function(wkv_warnings target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers -Werror)
   if(WKV_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)

@@ -36,7 +36,6 @@ struct ModelArguments {
 // Sampling options with the defaults of the command line.
 struct SamplingArguments {
   GenerateOptions options{.sampler = {.top_p = 0.85}};
-  std::optional<std::uint64_t> seed;
 
   void add_to(CLI::App& command);
 };

@@ -20,7 +20,7 @@ struct GenerateArguments {
 
 double rate(int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
 
-void run(const GenerateArguments& arguments) {
+void run_generate(const GenerateArguments& arguments) {
   const auto model = arguments.model.load();
   const auto tokenizer = arguments.model.load_tokenizer(*model);
   const std::string prompt = arguments.prompt == "-" ? read_text("-") : arguments.prompt;
@@ -65,7 +65,7 @@ void add_generate(CLI::App& app) {
   command->add_option("--state-in", arguments->state_in, "Go on from a saved state");
   command->add_option("--state-out", arguments->state_out, "Save the state after the last token");
   command->add_flag("--json", arguments->json, "One JSON object instead of the text");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_generate(*arguments); });
 }
 
 }  // namespace wkv::cli

@@ -14,7 +14,7 @@ struct InfoArguments {
   bool json = false;
 };
 
-void run(const InfoArguments& arguments) {
+void run_info(const InfoArguments& arguments) {
   const zoo::Description d = zoo::describe(arguments.model, {.config = arguments.config});
   const auto config = nlohmann::ordered_json::parse(d.config_json);
   if (arguments.json) {
@@ -63,7 +63,7 @@ void add_info(CLI::App& app) {
   command->add_option("--config", arguments->config,
                       "Configuration that shapes can't tell: JSON, or the path of a JSON file");
   command->add_flag("--json", arguments->json, "One JSON object instead of lines");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_info(*arguments); });
 }
 
 }  // namespace wkv::cli

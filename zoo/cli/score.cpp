@@ -18,7 +18,7 @@ struct ScoreArguments {
   bool json = false;
 };
 
-void run(const ScoreArguments& arguments) {
+void run_score(const ScoreArguments& arguments) {
   const std::string text = read_text(arguments.text);
   if (text.empty())
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: there is nothing to score in it", arguments.text));
@@ -51,7 +51,7 @@ void add_score(CLI::App& app) {
   arguments->model.add_to(*command, /*model_required=*/true);
   command->add_option("--text", arguments->text, "The text file; -: standard input")->required();
   command->add_flag("--json", arguments->json, "One JSON object instead of a line");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_score(*arguments); });
 }
 
 }  // namespace wkv::cli

@@ -17,37 +17,6 @@ namespace {
 // Tokens of a prompt that are read at once: bounds the memory of the activations.
 constexpr int64_t kPromptPiece = 256;
 
-// A model with the context that it has read so far.
-class Reader {
- public:
-  Reader(models::LanguageModel& model, const Context& context) : model_(model), context_(context) {
-    if (context_.state.empty()) context_ = {model_.initial_state(1), {}};
-    if (context_.state.batch() != 1) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("generate: the state must be of one sequence, got {}", context_.state.batch()));
-    }
-  }
-
-  void read(std::vector<int64_t> tokens) {
-    const auto count = static_cast<int64_t>(tokens.size());
-    const at::Device device = context_.state.entries.front().tensor.device();
-    const at::Tensor all = at::from_blob(tokens.data(), {1, count}, at::TensorOptions().dtype(at::kLong)).to(device);
-    for (int64_t begin = 0; begin < count; begin += kPromptPiece) {
-      auto [hidden, state] = model_.hidden(all.slice(1, begin, std::min(begin + kPromptPiece, count)), context_.state);
-      context_ = {std::move(state), hidden.slice(1, hidden.size(1) - 1).clone()};
-    }
-  }
-
-  // Of the next token, [V], on the CPU.
-  at::Tensor logits() { return model_.logits(context_.hidden).flatten().to(at::kCPU, at::kFloat).contiguous(); }
-
-  const Context& context() const { return context_; }
-
- private:
-  models::LanguageModel& model_;
-  Context context_;
-};
-
 std::vector<int64_t> prompt_tokens(const zoo::Tokenizer& tokenizer, std::string_view prompt, const Context& context,
                                    int64_t model_vocab) {
   std::vector<int64_t> tokens = tokenizer.encode(prompt);
@@ -95,85 +64,116 @@ void check_generate_options(const GenerateOptions& options, const zoo::Tokenizer
   }
 }
 
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
 std::uint64_t random_seed() {
   std::random_device device;
   return (std::uint64_t{device()} << 32) | device();
 }
 
-// From the bytes of tokens to pieces of text.
-class TextOutput {
- public:
-  TextOutput(std::vector<std::string> stops, const std::function<bool(std::string_view)>& on_text)
-      : stops_(std::move(stops)), on_text_(on_text) {}
+}  // namespace
 
-  void push(std::string_view bytes) {
-    show(utf8_.push(stops_.push(bytes)));
-    if (stops_.stopped() && finish_reason_.empty()) finish_reason_ = "stop";
-  }
-  void finish() {
-    show(utf8_.push(stops_.flush()));
-    show(utf8_.flush());
-  }
-  // Empty: no reason to end.
-  const std::string& finish_reason() const { return finish_reason_; }
-  const std::string& text() const { return text_; }
+struct Generator::Run {
+  Run(models::LanguageModel& model_, const zoo::Tokenizer& tokenizer_, GenerateOptions options_)
+      : model(model_),
+        tokenizer(tokenizer_),
+        options(std::move(options_)),
+        sampler(options.sampler, options.seed ? *options.seed : random_seed(), uncounted_tokens(tokenizer)),
+        stops(options.stop),
+        usable(static_cast<std::size_t>(std::min(model.vocab_size(), tokenizer.vocab_size()))) {}
 
- private:
-  void show(std::string_view piece) {
-    if (piece.empty() || finish_reason_ == "cancelled") return;
-    text_ += piece;
-    if (on_text_ && !on_text_(piece)) finish_reason_ = "cancelled";
+  void start(const Context& context) {
+    result.context = context.state.empty() ? Context{model.initial_state(1), {}} : context;
+    if (result.context.state.batch() != 1) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("generate: the state must be of one sequence, got {}", result.context.state.batch()));
+    }
   }
 
-  StopFilter stops_;
-  zoo::Utf8Decoder utf8_;
-  const std::function<bool(std::string_view)>& on_text_;
-  std::string finish_reason_;
-  std::string text_;
+  void read(std::vector<int64_t> tokens) {
+    const auto count = static_cast<int64_t>(tokens.size());
+    const at::Device device = result.context.state.entries.front().tensor.device();
+    const at::Tensor all = at::from_blob(tokens.data(), {1, count}, at::TensorOptions().dtype(at::kLong)).to(device);
+    for (int64_t begin = 0; begin < count; begin += kPromptPiece) {
+      const at::Tensor piece = all.slice(1, begin, std::min(begin + kPromptPiece, count));
+      auto [hidden, state] = model.hidden(piece, result.context.state);
+      result.context = {std::move(state), hidden.slice(1, hidden.size(1) - 1).clone()};
+    }
+  }
+
+  // Draws a token. Returns the text that is certain now, which may be none.
+  std::string step() {
+    if (static_cast<int64_t>(result.tokens.size()) == options.max_tokens) return finish("length");
+    const at::Tensor logits = model.logits(result.context.hidden).flatten().to(at::kCPU, at::kFloat).contiguous();
+    const int64_t token = sampler.next({logits.const_data_ptr<float>(), usable}, options.banned_tokens);
+    if (token == tokenizer.end_of_text()) return finish("end_of_text");
+    result.tokens.push_back(token);
+    std::string piece = utf8.push(stops.push(tokenizer.decode({token})));
+    read({token});
+    if (stops.stopped()) piece += finish("stop");
+    return piece;
+  }
+
+  std::string finish(const char* reason) {
+    result.finish_reason = reason;
+    std::string rest = utf8.push(stops.flush());
+    rest += utf8.flush();
+    return rest;
+  }
+
+  models::LanguageModel& model;
+  const zoo::Tokenizer& tokenizer;
+  const GenerateOptions options;
+  zoo::Sampler sampler;
+  StopFilter stops;
+  zoo::Utf8Decoder utf8;
+  const std::size_t usable;  // tokens that both the model and the tokenizer have
+  GenerateResult result;
 };
 
-}  // namespace
+Generator::Generator(models::LanguageModel& model, const zoo::Tokenizer& tokenizer, std::string_view prompt,
+                     GenerateOptions options, const Context& context) {
+  const at::NoGradGuard no_grad;  // not inference mode: the returned state may go into training
+  check_generate_options(options, tokenizer);
+  run_ = std::make_unique<Run>(model, tokenizer, std::move(options));
+  const Clock::time_point start = Clock::now();
+  const std::vector<int64_t> tokens = prompt_tokens(tokenizer, prompt, context, model.vocab_size());
+  run_->start(context);
+  run_->read(tokens);
+  run_->result.prompt_tokens = static_cast<int64_t>(tokens.size());
+  run_->result.prompt_seconds = seconds_since(start);
+}
+
+Generator::~Generator() = default;
+
+std::optional<std::string> Generator::next() {
+  const at::NoGradGuard no_grad;
+  const Clock::time_point start = Clock::now();
+  GenerateResult& result = run_->result;
+  std::string piece;
+  while (piece.empty() && result.finish_reason.empty()) piece = run_->step();
+  result.text += piece;
+  result.decode_seconds += seconds_since(start);
+  return piece.empty() ? std::nullopt : std::optional(std::move(piece));
+}
+
+const GenerateResult& Generator::result() const { return run_->result; }
 
 GenerateResult generate(models::LanguageModel& model, const zoo::Tokenizer& tokenizer, std::string_view prompt,
                         const GenerateOptions& options, const Context& context,
                         const std::function<bool(std::string_view)>& on_text) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds = [](Clock::duration time) { return std::chrono::duration<double>(time).count(); };
-  const at::NoGradGuard no_grad;  // not inference mode: the returned state may go into training
-  check_generate_options(options, tokenizer);
-  zoo::Sampler sampler(options.sampler, options.seed ? *options.seed : random_seed(), uncounted_tokens(tokenizer));
-  TextOutput output(options.stop, on_text);
-  GenerateResult result;
-
-  const Clock::time_point start = Clock::now();
-  const std::vector<int64_t> tokens = prompt_tokens(tokenizer, prompt, context, model.vocab_size());
-  Reader reader(model, context);
-  reader.read(tokens);
-  result.prompt_tokens = static_cast<int64_t>(tokens.size());
-  const Clock::time_point decode_start = Clock::now();
-  result.prompt_seconds = seconds(decode_start - start);
-
-  const auto usable = static_cast<std::size_t>(std::min(model.vocab_size(), tokenizer.vocab_size()));
-  while (result.finish_reason.empty()) {
-    if (static_cast<int64_t>(result.tokens.size()) == options.max_tokens) {
-      result.finish_reason = "length";
+  Generator generator(model, tokenizer, prompt, options, context);
+  bool cancelled = false;
+  while (const auto piece = generator.next()) {
+    if (on_text && !on_text(*piece)) {
+      cancelled = true;
       break;
     }
-    const at::Tensor logits = reader.logits();
-    const int64_t token = sampler.next({logits.const_data_ptr<float>(), usable}, options.banned_tokens);
-    if (token == tokenizer.end_of_text()) {
-      result.finish_reason = "end_of_text";
-      break;
-    }
-    result.tokens.push_back(token);
-    output.push(tokenizer.decode({token}));
-    reader.read({token});
-    result.finish_reason = output.finish_reason();
   }
-  output.finish();
-  result.text = output.text();
-  result.context = reader.context();
-  result.decode_seconds = seconds(Clock::now() - decode_start);
+  GenerateResult result = generator.result();
+  if (cancelled) result.finish_reason = "cancelled";
   return result;
 }
 

@@ -3,20 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/overlap.h"
 #include "wkv/error.h"
 
 namespace wkv {
-namespace {
-
-// How many of the text's last bytes are the beginning of `stop`.
-std::size_t overlap(std::string_view text, std::string_view stop) {
-  std::size_t length = std::min(text.size(), stop.size());
-  while (!text.ends_with(stop.substr(0, length))) --length;
-  return length;
-}
-
-}  // namespace
-
 StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {
   if (std::ranges::find(stops_, "") != stops_.end()) {
     throw Error(ErrorCode::invalid_argument, "generate: a stop string is empty");

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,10 +26,10 @@ struct Context {
 
 struct GenerateOptions {
   int64_t max_tokens = 256;
-  zoo::SamplerOptions sampler;
-  std::optional<std::uint64_t> seed;   // none: a different one each time
-  std::vector<std::string> stop;       // the text ends before the first of these
-  std::vector<int64_t> banned_tokens;  // never drawn
+  zoo::SamplerOptions sampler = {};
+  std::optional<std::uint64_t> seed = {};   // none: a different one each time
+  std::vector<std::string> stop = {};       // the text ends before the first of these
+  std::vector<int64_t> banned_tokens = {};  // never drawn
 };
 
 struct GenerateResult {
@@ -38,7 +39,7 @@ struct GenerateResult {
   std::string finish_reason;    // "length", "stop", "end_of_text", or "cancelled" when on_text said so
   int64_t prompt_tokens = 0;    // read before the first draw
   double prompt_seconds = 0;
-  double decode_seconds = 0;
+  double decode_seconds = 0;  // without the caller's time
 };
 
 // Continues the prompt from a context. An empty prompt goes on where the context ends: generating 10 tokens and then 10
@@ -58,5 +59,21 @@ struct GenerateResult {
 WKV_API GenerateResult generate(models::LanguageModel& model, const zoo::Tokenizer& tokenizer, std::string_view prompt,
                                 const GenerateOptions& options = {}, const Context& context = {},
                                 const std::function<bool(std::string_view)>& on_text = {});
+
+// The same for callers that set the pace: each call of next() gives the next piece of text.
+class WKV_API Generator {
+ public:
+  // Reads the prompt. The model and the tokenizer must outlive it.
+  Generator(models::LanguageModel& model, const zoo::Tokenizer& tokenizer, std::string_view prompt,
+            GenerateOptions options = {}, const Context& context = {});
+  ~Generator();
+
+  std::optional<std::string> next();     // never empty; none at the end
+  const GenerateResult& result() const;  // as far as it has come; no finish_reason before the end
+
+ private:
+  struct Run;
+  std::unique_ptr<Run> run_;
+};
 
 }  // namespace wkv

@@ -14,11 +14,7 @@ namespace wkv::zoo {
 struct SamplerOptions {
   double temperature = 1.0;  // 0: the most probable token
   double top_p =
-<<<<<<< HEAD
-      1.0;  // keep the most probable tokens down to the one that lifts the sum to top_p; 0: the most probable one
-=======
       1.0;  // keep the most probable tokens up to the one that lifts their sum to top_p; 0: the most probable one
->>>>>>> text
   int64_t top_k = 0;               // keep at most so many; 0: all
   double presence_penalty = 0.0;   // subtracted from the logit of every token drawn before
   double frequency_penalty = 0.0;  // subtracted once for every time it was drawn, counts decaying

@@ -1,0 +1,17 @@
+"""RWKV and linear attention: operators, models and text generation for PyTorch.
+
+    model, tokenizer = wkv.load("model.pth"), wkv.tokenizer("world")
+    print(wkv.generate(model, tokenizer, "In the beginning"))
+"""
+from wkv._library import load_library as _load_library
+
+_load_library()
+
+import torch as _torch
+
+from wkv import nn, ops
+from wkv.models import Model, State, list_models, load
+from wkv.text import Tokenizer, generate, tokenizer
+
+__version__: str = _torch.ops.wkv._version()
+__all__ = ["Model", "State", "Tokenizer", "generate", "list_models", "load", "nn", "ops", "tokenizer"]

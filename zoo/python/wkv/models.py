@@ -1,0 +1,162 @@
+"""Models and their recurrent states: thin wrappers of the C++ objects."""
+import errno
+import json
+import os
+from collections.abc import Sequence
+from operator import index
+
+import torch
+
+
+class State:
+    """What a language model knows after some tokens: a value, constant in size, one row a sequence.
+
+    No operation changes a state: it can be kept, cut, joined and resumed.
+    """
+
+    def __init__(self, handle: torch.ScriptObject):
+        self._handle = handle
+
+    def __repr__(self) -> str:
+        return f"wkv.State({self.batch} x {len(self.tensors())} tensors)"
+
+    @property
+    def batch(self) -> int:
+        """The number of sequences."""
+        return self._handle.batch()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The entries by name, in the model's order, each [batch, ...]."""
+        return self._handle.tensors()
+
+    def select(self, rows: Sequence[int]) -> "State":
+        """The rows of these indices, in this order; an index may repeat."""
+        return State(self._handle.select([index(row) for row in rows]))
+
+    def clone(self) -> "State":
+        return State(self._handle.clone())
+
+    def detach(self) -> "State":
+        return State(self._handle.detach())
+
+    def to(self, device: str | torch.device) -> "State":
+        return State(self._handle.to(torch.device(device)))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a .safetensors file, whole or not at all."""
+        self._handle.save(os.fspath(path))
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "State":
+        """What `save` wrote, on the CPU."""
+        return State(torch.classes.wkv.State.load(_existing(path)))
+
+    @staticmethod
+    def cat(states: Sequence["State"]) -> "State":
+        """The rows of several states as one."""
+        return State(torch.classes.wkv.State.cat([state._handle for state in states]))
+
+
+class Model:
+    """A loaded model. `wkv.nn.Module(model)` makes a torch.nn.Module of it."""
+
+    def __init__(self, handle: torch.ScriptObject):
+        self._handle = handle
+
+    def __repr__(self) -> str:
+        return f"wkv.Model({self.family}, {self.config})"
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("a wkv.Model can't be copied or pickled: keep its state_dict(), or load its file again")
+
+    @property
+    def family(self) -> str:
+        """The architecture: "rwkv7", ..."""
+        return self._handle.family()
+
+    @property
+    def config(self) -> dict:
+        """The sizes and options, under the keys of upstream's configurations."""
+        return json.loads(self._handle.config_json())
+
+    @property
+    def training(self) -> bool:
+        return self._handle.is_training()
+
+    def __call__(self, tokens: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
+        """tokens int64 [B, T] -> logits [B, T, V] and the state after the last token; state: what an earlier call gave."""
+        logits, next_state = self._handle.forward(tokens, None if state is None else state._handle)
+        return logits, State(next_state)
+
+    def loss(self, tokens: torch.Tensor, targets: torch.Tensor, *, logit_penalty: float | None = None) -> torch.Tensor:
+        """Mean cross-entropy of targets [B, T] given tokens [B, T].
+
+        The logit penalty, a factor, only adds to the gradient; None: what the family's published training uses.
+        """
+        return self._handle.loss(tokens, targets, logit_penalty)
+
+    def initial_state(self, batch: int) -> State:
+        """The state before the first token, which `state=None` stands for."""
+        return State(self._handle.initial_state(batch))
+
+    def named_parameters(self) -> dict[str, torch.Tensor]:
+        """The live leaves: an optimizer can step them, and their .grad fills."""
+        return self._handle.parameters()
+
+    def named_buffers(self) -> dict[str, torch.Tensor]:
+        return self._handle.buffers()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Parameters and buffers under the published names, detached; they share the model's memory."""
+        tensors = {**self.named_parameters(), **self.named_buffers()}
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def train(self, mode: bool = True) -> "Model":
+        self._handle.train(mode)
+        return self
+
+    def eval(self) -> "Model":
+        return self.train(False)
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Model":
+        """Moves the parameters in place."""
+        self._handle.to(None if device is None else torch.device(device), dtype)
+        return self
+
+
+def list_models() -> list[str]:
+    """The names that `load` knows beside paths."""
+    return ["embedded"]
+
+
+def load(
+    path_or_name: str | os.PathLike,
+    *,
+    config: dict | str | os.PathLike | None = None,
+    family: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Model:
+    """Opens a checkpoint (.pth, .pt, .bin, .safetensors, or a folder with config.json and weights), in eval mode.
+
+    path_or_name: "embedded" is the small byte-level model that the library carries with it.
+    config: what shapes alone can't tell, under upstream's keys, as a dict or the path of a JSON file.
+    family: the architecture, told from the tensors' names by default.
+    dtype: of the parameters; by default float32, except that a float64 file stays float64.
+    """
+    if config is None:
+        config = ""
+    elif isinstance(config, dict):
+        config = json.dumps(config)
+    else:
+        config = _existing(config)
+    path = path_or_name if path_or_name in list_models() else _existing(path_or_name)
+    handle = torch.classes.wkv.Model.load(path, config, family or "", dtype)
+    return Model(handle).to(device)
+
+
+def _existing(path: str | os.PathLike) -> str:
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return path

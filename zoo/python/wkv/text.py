@@ -1,0 +1,74 @@
+"""Text to tokens and back, and text from a language model."""
+import os
+from collections.abc import Iterator, Sequence
+from operator import index
+
+import torch
+
+from wkv.models import Model, State
+
+
+class Tokenizer:
+    def __init__(self, handle: torch.ScriptObject):
+        self._handle = handle
+
+    def __repr__(self) -> str:
+        return f"wkv.Tokenizer({self.name}, {self.vocab_size} tokens)"
+
+    @property
+    def name(self) -> str:
+        return self._handle.name()
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest token."""
+        return self._handle.vocab_size()
+
+    def encode(self, text: str | bytes) -> list[int]:
+        """Adds no special tokens."""
+        return self._handle.encode(text)
+
+    def decode(self, tokens: Sequence[int]) -> bytes:
+        """Any tokens: their bytes need not be whole characters."""
+        return bytes(self._handle.decode([index(token) for token in tokens]).tolist())
+
+
+def tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
+    """By name ("world", "bytes") or by the path of a vocabulary file."""
+    return Tokenizer(torch.classes.wkv.Tokenizer.load(os.fspath(name_or_path)))
+
+
+def generate(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompt: str | bytes,
+    *,
+    max_tokens: int = 256,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int | None = None,
+    stop: str | Sequence[str] | None = None,
+    state: State | None = None,
+    stream: bool = False,
+) -> str | Iterator[str]:
+    """Continues the prompt, and returns the new text; with stream=True an iterator over its pieces as they come.
+
+    temperature 0 takes the most probable token, top_p and top_k keep the most probable ones (1.0 and 0: all).
+    stop: the text ends before the first of these. state: of what was read before the prompt.
+    """
+    stops = [stop] if isinstance(stop, str) else list(stop or [])
+    generator = torch.classes.wkv.Generator.start(
+        model._handle,
+        tokenizer._handle,
+        prompt,
+        max_tokens,
+        temperature,
+        top_p,
+        top_k,
+        seed,
+        stops,
+        None if state is None else state._handle,
+    )
+    pieces = iter(generator.next, None)
+    return pieces if stream else "".join(pieces)
