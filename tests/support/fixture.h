@@ -1,6 +1,7 @@
 // Golden tensors: a .safetensors file, its tensors by name, and its parts by prefix ("w.", "grad.", ...).
 #pragma once
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <filesystem>
 #include <fstream>

@@ -24,15 +24,14 @@ void run_generate(const GenerateArguments& arguments) {
   const auto model = arguments.model.load();
   const auto tokenizer = arguments.model.load_tokenizer(*model);
   const std::string prompt = arguments.prompt == "-" ? read_text("-") : arguments.prompt;
-  Context context;
-  if (!arguments.state_in.empty()) context.state = zoo::load_state(arguments.state_in, &context.hidden);
+  const Context context = arguments.state_in.empty() ? Context() : zoo::load_context(arguments.state_in);
 
   const auto result =
       generate(*model, *tokenizer, prompt, arguments.sampling.options, context, [&](std::string_view piece) {
         if (!arguments.json) print(piece);
         return true;
       });
-  if (!arguments.state_out.empty()) zoo::save_state(arguments.state_out, result.context.state, result.context.hidden);
+  if (!arguments.state_out.empty()) zoo::save_context(arguments.state_out, result.context);
   const auto drawn = static_cast<int64_t>(result.tokens.size());
   const double prompt_rate = rate(result.prompt_tokens, result.prompt_seconds),
                decode_rate = rate(drawn, result.decode_seconds);

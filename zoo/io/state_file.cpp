@@ -1,4 +1,5 @@
-// A state as a safetensors file; the metadata key kOrderKey lists its entries, separated by spaces.
+// The file has a tensor for each entry of the state; the metadata's kOrderKey lists them, separated by spaces. A
+// context has one tensor more, kHiddenName.
 #include "wkv/zoo/state_file.h"
 
 #include <fmt/format.h>
@@ -14,62 +15,79 @@ namespace wkv::zoo {
 namespace {
 
 constexpr const char* kOrderKey = "wkv_state";
-constexpr const char* kHidden = "hidden";  // beside the entries, not one of them
+constexpr const char* kHiddenName = "hidden";
 
-void check_state_entry(const std::string& path, const TensorEntry& entry, const TensorEntry& first) {
+Error corrupt_state(const std::filesystem::path& path, const std::string& what) {
+  return Error(ErrorCode::corrupt_file, fmt::format("{}: {}", path.string(), what));
+}
+
+at::Tensor floating_tensor(const std::filesystem::path& path, const TensorEntry& entry) {
   if (!c10::isFloatingType(entry.dtype)) {
-    throw Error(ErrorCode::corrupt_file, fmt::format("{}: {} is of dtype {}, expected a floating-point one", path,
-                                                     entry.name, c10::toString(entry.dtype)));
+    throw corrupt_state(
+        path, fmt::format("{} is of dtype {}, expected a floating-point one", entry.name, c10::toString(entry.dtype)));
   }
-  if (entry.shape.empty() || entry.shape.front() != first.shape.front()) {
-    throw Error(ErrorCode::corrupt_file,
-                fmt::format("{}: {} is [{}], expected as many rows as {} [{}]", path, entry.name,
-                            fmt::join(entry.shape, ", "), first.name, fmt::join(first.shape, ", ")));
+  return as_tensor(entry);
+}
+
+void add_entry(const std::filesystem::path& path, const TensorSource& source, const std::string& name,
+               models::State& state) {
+  if (std::ranges::find(state.entries, name, &models::State::Entry::name) != state.entries.end()) {
+    throw corrupt_state(path, fmt::format("its order of entries names {} twice", name));
+  }
+  const TensorEntry* entry = source.find(name);
+  if (!entry)
+    throw corrupt_state(path, fmt::format("its order of entries names {}, and there is no such tensor", name));
+  state.entries.push_back({name, floating_tensor(path, *entry)});
+  const auto& [first_name, first] = state.entries.front();
+  if (entry->shape.empty() || entry->shape.front() != first.size(0)) {
+    throw corrupt_state(path,
+                        fmt::format("{} is [{}], expected as many rows as {} [{}]", name, fmt::join(entry->shape, ", "),
+                                    first_name, fmt::join(first.sizes().vec(), ", ")));
   }
 }
 
 }  // namespace
 
-void save_state(const std::filesystem::path& path, const models::State& state, const at::Tensor& hidden) {
-  if (state.empty()) {
+void save_context(const std::filesystem::path& path, const Context& context) {
+  if (context.state.empty()) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: the empty state can't be saved", path.string()));
   }
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   std::vector<std::string> order;
-  for (const auto& [name, tensor] : state.entries) {
+  for (const auto& [name, tensor] : context.state.entries) {
     tensors.emplace_back(name, tensor.detach());
     order.push_back(name);
   }
-  if (hidden.defined()) tensors.emplace_back(kHidden, hidden.detach());
+  if (context.hidden.defined()) tensors.emplace_back(kHiddenName, context.hidden.detach());
   write_safetensors(path, tensors, {{kOrderKey, fmt::format("{}", fmt::join(order, " "))}});
 }
 
-models::State load_state(const std::filesystem::path& path, at::Tensor* hidden) {
+void save_state(const std::filesystem::path& path, const models::State& state) { save_context(path, {state, {}}); }
+
+Context load_context(const std::filesystem::path& path) {
   const TensorSource source = open_tensors(path);
   const auto order = source.metadata.find(kOrderKey);
-  if (order == source.metadata.end() || source.entries.empty()) {
+  if (order == source.metadata.end() || order->second.empty()) {
     throw Error(ErrorCode::unsupported_format, fmt::format("{}: not a saved state", path.string()));
   }
-  models::State state;
+  Context context;
   std::istringstream names(order->second);
-  for (std::string name; names >> name;) {
-    const TensorEntry* entry = source.find(name);
-    const bool again = std::ranges::find(state.entries, name, &models::State::Entry::name) != state.entries.end();
-    if (!entry || again) {
-      throw Error(ErrorCode::corrupt_file, fmt::format("{}: its order of entries names {} {}", path.string(), name,
-                                                       again ? "twice" : "and there is no such tensor"));
+  for (std::string name; names >> name;) add_entry(path, source, name, context.state);
+  if (const TensorEntry* hidden = source.find(kHiddenName)) {
+    context.hidden = floating_tensor(path, *hidden);
+    if (context.hidden.dim() != 3 || context.hidden.size(0) != 1 || context.hidden.size(1) != 1) {
+      throw corrupt_state(path,
+                          fmt::format("{} is [{}], expected [1, 1, C]", kHiddenName, fmt::join(hidden->shape, ", ")));
     }
-    const TensorEntry* first = state.empty() ? entry : source.find(state.entries.front().name);
-    check_state_entry(path.string(), *entry, *first);
-    state.entries.push_back({name, as_tensor(*entry)});
   }
-  const TensorEntry* last = source.find(kHidden);
-  if (hidden) *hidden = last ? as_tensor(*last) : at::Tensor();
-  if (state.entries.size() + (last ? 1 : 0) != source.entries.size()) {
-    throw Error(ErrorCode::corrupt_file, fmt::format("{}: {} tensors, and its order of entries names {}", path.string(),
-                                                     source.entries.size(), state.entries.size()));
+  const size_t named = context.state.entries.size() + (context.hidden.defined() ? 1 : 0);
+  if (named != source.entries.size()) {
+    throw corrupt_state(path, fmt::format("{} tensors, of which its order of entries names {}", source.entries.size(),
+                                          context.state.entries.size()));
   }
-  return state;
+  return context;
 }
+
+models::State load_state(const std::filesystem::path& path) { return load_context(path).state; }
 
 }  // namespace wkv::zoo

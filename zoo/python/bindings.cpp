@@ -4,8 +4,8 @@
 #include <ATen/core/Tensor.h>
 #include <torch/custom_class.h>
 #include <torch/library.h>
-#include <torch/version.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +15,7 @@
 
 #include "wkv/error.h"
 #include "wkv/models/language_model.h"
+#include "wkv/version.h"
 #include "wkv/zoo/generate.h"
 #include "wkv/zoo/load.h"
 #include "wkv/zoo/state_file.h"
@@ -195,7 +196,7 @@ struct Generator : torch::CustomClassHolder {
 };
 
 TORCH_LIBRARY_FRAGMENT(wkv, m) {
-  m.def("_version() -> str", []() -> std::string { return WKV_VERSION; });
+  m.def("_version() -> str", []() -> std::string { return version(); });
 
   m.class_<State>("State")
       .def("batch", bound(&State::batch))

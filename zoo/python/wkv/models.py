@@ -126,7 +126,7 @@ class Model:
 
 def list_models() -> list[str]:
     """The names that `load` knows beside paths."""
-    return []
+    return ["embedded"]
 
 
 def load(
@@ -139,6 +139,7 @@ def load(
 ) -> Model:
     """Opens a checkpoint (.pth, .pt, .bin, .safetensors, or a folder with config.json and weights), in eval mode.
 
+    path_or_name: "embedded" is the small byte-level model that the library carries with it.
     config: what shapes alone can't tell, under upstream's keys, as a dict or the path of a JSON file.
     family: the architecture, told from the tensors' names by default.
     dtype: of the parameters; by default float32, except that a float64 file stays float64.
@@ -149,7 +150,8 @@ def load(
         config = json.dumps(config)
     else:
         config = _existing(config)
-    handle = torch.classes.wkv.Model.load(_existing(path_or_name), config, family or "", dtype)
+    path = path_or_name if path_or_name in list_models() else _existing(path_or_name)
+    handle = torch.classes.wkv.Model.load(path, config, family or "", dtype)
     return Model(handle).to(device)
 
 
