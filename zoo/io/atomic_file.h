@@ -1,0 +1,34 @@
+// A file that appears whole or not at all: written beside its target, flushed to the disk, then renamed.
+//   AtomicFile file("run/state.json");
+//   file.write(text);
+//   file.commit();  // without it the temporary file goes and the old file stays
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <string_view>
+
+#include "wkv/export.h"
+
+namespace wkv::zoo {
+
+// Every member throws wkv::Error: disk_full, not_found (no such folder), invalid_argument (not writable, not a file).
+class AtomicFile {
+ public:
+  WKV_API explicit AtomicFile(std::filesystem::path path);
+  WKV_API ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  WKV_API void write(const void* data, size_t size);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  WKV_API void commit();  // once, at the end
+
+ private:
+  [[noreturn]] void fail(const char* action) const;
+
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+}  // namespace wkv::zoo

@@ -1,0 +1,31 @@
+// A whole file in memory, privately: pages come in when touched, and writing to them never reaches the file.
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "wkv/export.h"
+
+namespace wkv::zoo {
+
+class MappedFile {
+ public:
+  // Throws wkv::Error for what is missing, empty, not readable, or not a regular file.
+  WKV_API static std::shared_ptr<MappedFile> open(const std::filesystem::path& path);
+  WKV_API ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<std::byte> bytes() const { return bytes_; }
+  const std::string& path() const { return path_; }  // for messages
+
+ private:
+  MappedFile(std::span<std::byte> bytes, std::string path) : bytes_(bytes), path_(std::move(path)) {}
+
+  std::span<std::byte> bytes_;
+  std::string path_;
+};
+
+}  // namespace wkv::zoo
