@@ -20,7 +20,8 @@ def run(*command, cwd=ROOT):
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", ".", "--no-build-isolation", "--no-deps", "-Cbuild-dir=build-wheel", "-w", folder)
+    run(sys.executable, "-m", "pip", "wheel", ".", "--no-build-isolation", "--no-deps",
+        "--config-settings=build-dir=build-wheel", "--wheel-dir", folder)
     (file,) = folder.iterdir()
     return file
 

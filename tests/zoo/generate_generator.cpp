@@ -190,9 +190,9 @@ TEST_F(Generate, whitespace_and_digits_escape_the_frequency_penalty) {
 }
 
 TEST_F(Generate, tokens_beyond_the_tokenizers_vocabulary_are_never_drawn) {
-  Parrot padded("a", 512);  // after "a" comes token 0 by default; a flat distribution shows the rest
+  Parrot padded("a", 512);
   GenerateOptions options{.max_tokens = 200, .seed = 1};
-  options.sampler.temperature = 1e6;
+  options.sampler.temperature = 1e6;  // nearly every token is as probable
   EXPECT_THAT(generate(padded, *bytes_, "a", options).tokens, testing::Each(testing::Lt(256)));
 }
 
@@ -229,8 +229,8 @@ TEST_F(Generate, a_generator_gives_one_piece_after_another) {
 }
 
 TEST(GenerateWorld, token_0_ends_the_text_and_begins_an_empty_one) {
-  const test::TemporaryFile file("wkv-generate-vocabulary.txt", test::single_byte_lines());
-  const auto world = zoo::load_tokenizer(file.path().string());
+  const test::TemporaryVocabulary file(test::single_byte_lines());
+  const auto world = zoo::load_tokenizer(file.path());
   // In tokens: 0 -> "a" (98) -> "b" (99) -> 0.
   Parrot model(std::string("\0bc\0", 4), 257);
   const GenerateResult result = generate(model, *world, "", greedy(10));

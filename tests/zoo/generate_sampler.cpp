@@ -14,7 +14,7 @@
 namespace wkv::zoo {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kInfiniteLogit = std::numeric_limits<float>::infinity();
 using Logits = std::vector<float>;
 
 std::vector<int64_t> draw(Sampler& sampler, const Logits& logits, int count) {
@@ -41,11 +41,12 @@ TEST(TokenDistribution, the_lowest_temperature_leaves_the_most_probable_token) {
 }
 
 TEST(TokenDistribution, minus_infinity_has_no_probability) {
-  EXPECT_THAT(token_distribution(Logits{-kInfinity, 0, 0}, {}), testing::ElementsAre(0, 0.5F, 0.5F));
+  EXPECT_THAT(token_distribution(Logits{-kInfiniteLogit, 0, 0}, {}), testing::ElementsAre(0, 0.5F, 0.5F));
 }
 
 TEST(TokenDistribution, logits_that_are_not_numbers_are_refused) {
-  for (const Logits& logits : {Logits{0, NAN}, Logits{0, kInfinity}, Logits{-kInfinity, -kInfinity}, Logits{}}) {
+  for (const Logits& logits :
+       {Logits{0, NAN}, Logits{0, kInfiniteLogit}, Logits{-kInfiniteLogit, -kInfiniteLogit}, Logits{}}) {
     EXPECT_THROW(token_distribution(logits, {}), Error);
     EXPECT_THROW(Sampler({.temperature = 0}, 0).next(logits), Error);
   }

@@ -13,7 +13,7 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string load_error(const std::string& name) {
+std::string tokenizer_error(const std::string& name) {
   try {
     load_tokenizer(name);
     return "no error";
@@ -48,8 +48,8 @@ class LoadTokenizer : public testing::Test {
 };
 
 TEST_F(LoadTokenizer, a_path_is_read_as_a_world_vocabulary) {
-  const test::TemporaryFile file("wkv-small-vocabulary.txt", test::single_byte_lines() + "257 'ab' 2\n");
-  EXPECT_EQ(load_tokenizer(file.path().string())->vocab_size(), 258);
+  const test::TemporaryVocabulary file(test::single_byte_lines() + "257 'ab' 2\n");
+  EXPECT_EQ(load_tokenizer(file.path())->vocab_size(), 258);
 }
 
 TEST_F(LoadTokenizer, world_is_found_in_the_folder_of_the_environment) {
@@ -73,22 +73,22 @@ TEST_F(LoadTokenizer, world_is_found_below_home) {
 TEST_F(LoadTokenizer, a_missing_world_file_is_named_with_the_folders_looked_in) {
   set("WKV_TOKENIZERS", "/nowhere/a");
   set("XDG_DATA_HOME", "/nowhere/b");
-  EXPECT_THAT(load_error("world"),
+  EXPECT_THAT(tokenizer_error("world"),
               HasSubstr("rwkv_vocab_v20230424.txt is not in /nowhere/a or /nowhere/b/wkv/tokenizers"));
 }
 
 TEST_F(LoadTokenizer, an_unknown_name_is_refused_with_the_known_ones) {
-  EXPECT_THAT(load_error("wrold"), HasSubstr("neither a file nor one of the names bytes, world"));
+  EXPECT_THAT(tokenizer_error("wrold"), HasSubstr("neither a file nor one of the names bytes, world"));
 }
 
 TEST_F(LoadTokenizer, tokenizers_of_later_versions_say_so) {
   for (const char* name : {"gpt-neox-20b", "gpt2", "clip"})
-    EXPECT_THAT(load_error(name), HasSubstr("not available in this version"));
+    EXPECT_THAT(tokenizer_error(name), HasSubstr("not available in this version"));
 }
 
 TEST_F(LoadTokenizer, a_folder_and_a_device_are_refused) {
-  EXPECT_THAT(load_error("/"), HasSubstr("not a file that can hold a vocabulary"));
-  EXPECT_THAT(load_error("/dev/zero"), HasSubstr("not a file that can hold a vocabulary"));
+  EXPECT_THAT(tokenizer_error("/"), HasSubstr("not a file that can hold a vocabulary"));
+  EXPECT_THAT(tokenizer_error("/dev/zero"), HasSubstr("not a file that can hold a vocabulary"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The published tokenizer's results, and small vocabularies written by the tests.
 #pragma once
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -40,20 +41,17 @@ inline std::string single_byte_lines() {
   return lines;
 }
 
-// A file in the test's temporary folder that goes with the object.
-class TemporaryFile {
+// A file of this content, of this process alone, that goes with the object.
+class TemporaryVocabulary {
  public:
-  TemporaryFile(const std::string& name, std::string_view content)
-      : path_(std::filesystem::temp_directory_path() / name) {
-    std::ofstream(path_, std::ios::binary) << content;
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() { std::filesystem::remove(path_); }
-  const std::filesystem::path& path() const { return path_; }
+  explicit TemporaryVocabulary(std::string_view content) { std::ofstream(path_, std::ios::binary) << content; }
+  TemporaryVocabulary(const TemporaryVocabulary&) = delete;
+  TemporaryVocabulary& operator=(const TemporaryVocabulary&) = delete;
+  ~TemporaryVocabulary() { std::filesystem::remove(path_); }
+  std::string path() const { return path_.string(); }
 
  private:
-  std::filesystem::path path_;
+  std::filesystem::path path_ = std::filesystem::temp_directory_path() / fmt::format("wkv-vocabulary-{}.txt", getpid());
 };
 
 }  // namespace wkv::test

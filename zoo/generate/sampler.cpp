@@ -12,7 +12,7 @@
 namespace wkv::zoo {
 namespace {
 
-void check_options(const SamplerOptions& options) {
+void check_sampler_options(const SamplerOptions& options) {
   const auto check = [](bool valid, const char* name, auto value, const char* range) {
     if (!valid)
       throw Error(ErrorCode::invalid_argument, fmt::format("sampler: {} must be {}, got {}", name, range, value));
@@ -69,7 +69,7 @@ void cut_top_k(std::vector<double>& probabilities, std::size_t top_k) {
 }  // namespace
 
 std::vector<float> token_distribution(std::span<const float> logits, const SamplerOptions& options) {
-  check_options(options);
+  check_sampler_options(options);
   const double largest = logits[checked_argmax(logits)];
   const bool greedy = options.temperature == 0;
   std::vector<double> p(logits.size());
@@ -92,7 +92,7 @@ std::vector<float> token_distribution(std::span<const float> logits, const Sampl
 
 Sampler::Sampler(SamplerOptions options, std::uint64_t seed, std::vector<int64_t> uncounted)
     : options_(options), generator_(seed), uncounted_(std::move(uncounted)) {
-  check_options(options_);
+  check_sampler_options(options_);
   std::ranges::sort(uncounted_);
 }
 

@@ -17,7 +17,7 @@ namespace wkv::zoo {
 namespace {
 
 // What is wrong with a line; the caller adds which one.
-[[noreturn]] void reject(const std::string& problem) { throw Error(ErrorCode::corrupt_file, problem); }
+[[noreturn]] void reject_line(const std::string& problem) { throw Error(ErrorCode::corrupt_file, problem); }
 
 // Reads one Python literal, '...' or "..." (text, to be stored as UTF-8) or b'...' (raw bytes).
 class PythonLiteral {
@@ -28,15 +28,15 @@ class PythonLiteral {
     raw_ = rest_.starts_with('b');
     if (raw_) rest_.remove_prefix(1);
     if (rest_.size() < 2 || (rest_[0] != '\'' && rest_[0] != '"') || rest_.back() != rest_[0]) {
-      reject("the token is not a quoted literal");
+      reject_line("the token is not a quoted literal");
     }
     const char quote = rest_[0];
     rest_ = rest_.substr(1, rest_.size() - 2);
     std::string bytes;
     while (!rest_.empty()) {
       const char c = take();
-      if (c == quote) reject("the token's literal ends before the line's last space");
-      if (raw_ && (c < ' ' || c > '~')) reject("a b'...' literal has a character that is not printable ASCII");
+      if (c == quote) reject_line("the token's literal ends before the line's last space");
+      if (raw_ && (c < ' ' || c > '~')) reject_line("a b'...' literal has a character that is not printable ASCII");
       if (c == '\\') {
         append_escape(bytes);
       } else {
@@ -48,7 +48,7 @@ class PythonLiteral {
 
  private:
   char take() {
-    if (rest_.empty()) reject("the token's literal ends inside an escape");
+    if (rest_.empty()) reject_line("the token's literal ends inside an escape");
     const char c = rest_[0];
     rest_.remove_prefix(1);
     return c;
@@ -88,7 +88,7 @@ class PythonLiteral {
         }
         [[fallthrough]];
       default:
-        reject("the token's literal has an unknown escape");
+        reject_line("the token's literal has an unknown escape");
     }
   }
 
@@ -97,14 +97,14 @@ class PythonLiteral {
     std::uint32_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
     if (text.size() != digits || error != std::errc() || end != text.data() + digits) {
-      reject("the token's literal has an escape without its hexadecimal digits");
+      reject_line("the token's literal has an escape without its hexadecimal digits");
     }
     rest_.remove_prefix(digits);
     return value;
   }
 
   static void append_character(std::string& bytes, std::uint32_t code) {
-    if (code >= 0xD800 && code <= 0xDFFF) reject("the token's literal has half of a surrogate pair");
+    if (code >= 0xD800 && code <= 0xDFFF) reject_line("the token's literal has half of a surrogate pair");
     if (code < 0x80) {
       bytes += static_cast<char>(code);
     } else if (code < 0x800) {
@@ -130,17 +130,17 @@ std::optional<std::size_t> whole_number(std::string_view text) {
 
 // The token of a line that must have this id.
 std::string parse_vocabulary_line(std::string_view line, std::size_t id) {
-  if (!is_valid_utf8(line)) reject("the line is not UTF-8");
+  if (!is_valid_utf8(line)) reject_line("the line is not UTF-8");
   const std::size_t first = line.find(' ');
   const std::size_t last = line.rfind(' ');
-  if (first == std::string_view::npos || first == last) reject("expected `<id> <literal> <bytes>`");
+  if (first == std::string_view::npos || first == last) reject_line("expected `<id> <literal> <bytes>`");
   if (whole_number(line.substr(0, first)) != id) {
-    reject(fmt::format("expected the id {} (ids count up from 1)", id));
+    reject_line(fmt::format("expected the id {} (ids count up from 1)", id));
   }
   std::string token = PythonLiteral(line.substr(first + 1, last - first - 1)).value();
-  if (token.empty()) reject("the token is empty");
+  if (token.empty()) reject_line("the token is empty");
   if (whole_number(line.substr(last + 1)) != token.size()) {
-    reject(fmt::format("the token has {} bytes, the line's last number says otherwise", token.size()));
+    reject_line(fmt::format("the token has {} bytes, the line's last number says otherwise", token.size()));
   }
   return token;
 }
@@ -160,7 +160,7 @@ std::vector<std::string> parse_world_vocabulary(std::string_view file, const std
     try {
       tokens.push_back(parse_vocabulary_line(line, number));
       const auto [other, is_new] = lines.emplace(tokens.back(), number);
-      if (!is_new) reject(fmt::format("the token is the same as in line {}", other->second));
+      if (!is_new) reject_line(fmt::format("the token is the same as in line {}", other->second));
     } catch (const Error& problem) {
       throw Error(ErrorCode::corrupt_file, fmt::format("{}: line {}: {}", source, number, problem.what()));
     }

@@ -19,6 +19,6 @@ WKV_API std::filesystem::path write_checkpoint(const std::filesystem::path& outp
                                                const std::function<void(const std::filesystem::path& folder)>& fill);
 
 // Writes a text file whole or not at all.
-void write_text(const std::filesystem::path& path, const std::string& text);
+WKV_API void write_text(const std::filesystem::path& path, const std::string& text);
 
 }  // namespace wkv::zoo

@@ -26,7 +26,7 @@ constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 // What a key accepts.
 struct Rule {
   double low = -kUnbounded, high = kUnbounded;  // numbers: low <= value <= high
-  std::vector<std::string> choices = {};             // strings: one of these; none: any
+  std::vector<std::string> choices = {};        // strings: one of these; none: any
   bool free = false;                            // may change when a run is continued
 };
 

@@ -49,7 +49,7 @@ class WKV_API Trainer {
 };
 
 // The model's parameters and buffers under their published names, in this dtype (undefined: as they are).
-std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::LanguageModel& model,
-                                                              at::ScalarType dtype = at::ScalarType::Undefined);
+WKV_API std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::LanguageModel& model,
+                                                                      at::ScalarType dtype = at::ScalarType::Undefined);
 
 }  // namespace wkv::zoo

@@ -26,10 +26,10 @@ struct Context {
 
 struct GenerateOptions {
   int64_t max_tokens = 256;
-  zoo::SamplerOptions sampler;
-  std::optional<std::uint64_t> seed;   // none: a different one each time
-  std::vector<std::string> stop;       // the text ends before the first of these
-  std::vector<int64_t> banned_tokens;  // never drawn
+  zoo::SamplerOptions sampler = {};
+  std::optional<std::uint64_t> seed = {};   // none: a different one each time
+  std::vector<std::string> stop = {};       // the text ends before the first of these
+  std::vector<int64_t> banned_tokens = {};  // never drawn
 };
 
 struct GenerateResult {

@@ -46,9 +46,9 @@ struct TrainConfig {
     double beta1 = 0.9;
     double beta2 = 0.99;
     double eps = 1e-18;
-    double weight_decay = 0.1;            // of the parameter groups that are decayed
-    double clip = 1.0;                    // of the gradient's global norm; 0: none
-    std::optional<double> logit_penalty;  // none: the family's recipe
+    double weight_decay = 0.1;                           // of the parameter groups that are decayed
+    double clip = 1.0;                                   // of the gradient's global norm; 0: none
+    std::optional<double> logit_penalty = std::nullopt;  // none: the family's recipe
     bool operator==(const Optimizer&) const = default;
   };
 
