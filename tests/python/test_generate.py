@@ -96,11 +96,13 @@ def test_the_model_is_kept_while_a_stream_lives(tokenizer):
     assert "".join(stream) == greedy(wkv.load("embedded"), tokenizer)
 
 
-@pytest.mark.parametrize("options, message", [({"temperature": -1.0}, "temperature"), ({"top_p": 2.0}, "top_p"), ({"top_k": -1}, "top_k"), ({"max_tokens": -1}, "max_tokens"), ({"stop": ""}, "stop")],
-                         ids=lambda value: value if isinstance(value, str) else "")
-def test_bad_options_are_refused_at_once(model, tokenizer, options, message):
-    with pytest.raises(ValueError, match=message):
-        greedy(model, tokenizer, stream=True, **options)
+BAD_OPTIONS = {"temperature": -1.0, "top_p": 2.0, "top_k": -1, "max_tokens": -1, "stop": ""}
+
+
+@pytest.mark.parametrize("option", BAD_OPTIONS)
+def test_bad_options_are_refused_at_once(model, tokenizer, option):
+    with pytest.raises(ValueError, match=option):
+        greedy(model, tokenizer, stream=True, **{option: BAD_OPTIONS[option]})
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused(tiny, tokenizer):

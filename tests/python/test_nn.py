@@ -58,7 +58,8 @@ def test_train_and_eval_reach_the_model(tiny):
 def test_to_changes_the_model(tiny):
     model = tiny.load()
     module = wkv.nn.Module(model).to(torch.bfloat16)
-    assert {p.dtype for p in model.named_parameters().values()} == {p.dtype for p in module.parameters()} == {torch.bfloat16}
+    parameters = [*model.named_parameters().values(), *module.parameters()]
+    assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
     assert torch.equal(module(tiny["in.idx"])[0], tiny.load(dtype=torch.bfloat16)(tiny["in.idx"])[0])
 
 

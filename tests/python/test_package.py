@@ -31,8 +31,9 @@ def import_error(package, libraries):
 @pytest.fixture
 def copied_package(tmp_path):
     """The package alone, far from any build folder."""
-    shutil.copytree(ROOT / "zoo/python/wkv", tmp_path / "python/wkv", ignore=shutil.ignore_patterns("lib", "__pycache__"))
-    return tmp_path / "python"
+    package = tmp_path / "python"
+    shutil.copytree(ROOT / "zoo/python/wkv", package / "wkv", ignore=shutil.ignore_patterns("__pycache__"))
+    return package
 
 
 def test_the_version_is_the_librarys():

@@ -66,10 +66,17 @@ def test_gradients_flow_through_a_state_until_it_is_detached(tiny):
     assert not any(tensor.requires_grad for tensor in state.detach().tensors().values())
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state)), wkv.State.clone, lambda state: state.to("cpu")],
-                         ids=["deepcopy", "pickle", "clone", "to"])
-def test_copies(state, copied):
-    assert same(copied(state), state)
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda state: pickle.loads(pickle.dumps(state)),
+    "clone": wkv.State.clone,
+    "to": lambda state: state.to("cpu"),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_copies(state, name):
+    assert same(COPIES[name](state), state)
 
 
 def test_a_clone_has_its_own_memory(state):
