@@ -1,8 +1,10 @@
 #include "embedded/embedded.h"
 
+#include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
-#include "io/mapped_file.h"
 #include "io/safetensors_reader.h"
 #include "wkv/zoo/load.h"
 
@@ -30,8 +32,10 @@ WKV_EMBED(wkv_embedded_card, WKV_EMBEDDED_FOLDER "/kjv-rwkv7.json");
 namespace wkv::zoo {
 
 TensorSource embedded_tensors() {
+  // A copy: tensors of a source may be written to, the library's own bytes may not.
   const std::span<const char> model(wkv_embedded_model, wkv_embedded_model_end);
-  return read_safetensors(MappedFile::copy(std::as_bytes(model), kEmbeddedModel));
+  const auto bytes = std::make_shared<std::vector<char>>(model.begin(), model.end());
+  return parse_safetensors(std::as_writable_bytes(std::span(*bytes)), bytes, kEmbeddedModel);
 }
 
 std::string embedded_model_card() { return {wkv_embedded_card, wkv_embedded_card_end}; }

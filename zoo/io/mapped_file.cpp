@@ -48,13 +48,6 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::filesystem::path& path) 
   return std::shared_ptr<MappedFile>(new MappedFile({static_cast<std::byte*>(memory), size}, name));
 }
 
-std::shared_ptr<MappedFile> MappedFile::copy(std::span<const std::byte> bytes, std::string name) {
-  void* memory = ::mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  std::memcpy(memory, bytes.data(), bytes.size());
-  return std::shared_ptr<MappedFile>(new MappedFile({static_cast<std::byte*>(memory), bytes.size()}, std::move(name)));
-}
-
 MappedFile::~MappedFile() { ::munmap(bytes_.data(), bytes_.size()); }
 
 }  // namespace wkv::zoo

@@ -14,8 +14,6 @@ class MappedFile {
  public:
   // Throws wkv::Error for what is missing, empty, not readable, or not a regular file.
   WKV_API static std::shared_ptr<MappedFile> open(const std::filesystem::path& path);
-  // The same interface to a copy of bytes that are in memory already; name: for messages.
-  WKV_API static std::shared_ptr<MappedFile> copy(std::span<const std::byte> bytes, std::string name);
   WKV_API ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
