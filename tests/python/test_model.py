@@ -173,6 +173,7 @@ def test_other_threads_run_while_a_model_computes(tiny):
 
 @pytest.mark.parametrize("call, error, message", [
     (lambda m, t: m(t["in.idx"].int()), ValueError, "tokens must be int64 [B, T], got Int [2, 24]"),
+    (lambda m, t: m([[1, 2]]), RuntimeError, "value of type 'Tensor' for argument 'tokens'"),
     (lambda m, t: m(t["in.idx"] + 1000), ValueError, "tokens must be in 0..49"),
     (lambda m, t: m(t["in.idx"], m.initial_state(3)), ValueError, "state's entry 0 must be att_x0 [2, 64]"),
     (lambda m, t: m.to(dtype=torch.int64), ValueError, "expected a floating-point one, got Long"),
@@ -181,7 +182,7 @@ def test_other_threads_run_while_a_model_computes(tiny):
     (lambda m, t: wkv.load(t.path, config={"n_layer": 7}), ValueError, "n_layer"),
     (lambda m, t: wkv.load(t.path, family="rwkv99"), ValueError, "rwkv99"),
     (lambda m, t: wkv.load(t.config), RuntimeError, "tiny.json"),
-], ids=range(9))
+], ids=range(10))
 def test_errors_are_clear(tiny, call, error, message):
     with pytest.raises(error) as caught:
         call(tiny.load(), tiny)
