@@ -237,7 +237,7 @@ TEST_P(OpOfShape, agrees_with_the_reference) {
 
 TEST_P(OpOfShape, a_nan_reaches_the_output_and_nothing_else_breaks) {
   const OpInputs inputs = make_inputs(op(), shape(), at::kFloat, 12);
-  if (inputs.arguments[0].numel() == 0) GTEST_SKIP() << "no element to spoil";
+  if (inputs.arguments[0].numel() == 0) return;  // no element to spoil
   for (size_t i = 0; i < inputs.arguments.size(); ++i) {
     Tensors spoiled = inputs.arguments;
     spoiled[i] = spoiled[i].clone().fill_(std::numeric_limits<float>::quiet_NaN());

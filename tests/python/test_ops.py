@@ -4,15 +4,16 @@ import io
 import os
 import subprocess
 import sys
-import warnings
 
 import pytest
 import torch
 from op_cases import LIBRARY_DIR, OP_CASES
 from torch.utils.checkpoint import checkpoint
 
-pytestmark = pytest.mark.parametrize("case", OP_CASES, ids=str)
-warnings.filterwarnings("ignore", category=DeprecationWarning)
+pytestmark = [
+    pytest.mark.parametrize("case", OP_CASES, ids=str),
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),  # deprecated, and still supported by us
+]
 
 
 def flatten_loss(outputs):
