@@ -17,7 +17,7 @@ namespace wkv::zoo {
 namespace {
 
 // Bounds loading by twice the file and 64 MB, with two pickles and the entries alive at once.
-size_t pickle_memory(const MappedFile& file) { return (16 << 20) + file.bytes().size() / 2; }
+size_t pickle_memory(size_t file_size) { return (16 << 20) + file_size / 2; }
 
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -72,7 +72,7 @@ std::optional<int64_t> storage_bytes(const PthStorage& storage) {
 // Where the storages of a legacy file lie: behind the last pickle, each after its count of elements.
 class LegacyStorages {
  public:
-  LegacyStorages(const Pickle& object, const MappedFile& file) : path_(file.path()) {
+  LegacyStorages(const Pickle& object, const std::string& path) : path_(path) {
     for (const PickleNode& node : object.nodes) {
       if (node.kind != PickleNode::Kind::persistent) continue;
       const auto storage = pth_storage(object, node, path_);
@@ -129,12 +129,11 @@ void check_system(const Pickle& system, const std::string& path) {
 
 }  // namespace
 
-TensorSource read_pth(const std::shared_ptr<MappedFile>& file) {
-  const std::string& path = file->path();
-  const ZipReader zip(file);
+TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path) {
+  const ZipReader zip(bytes, path);
   const std::string prefix = pth_prefix(zip, path);
   check_pth_archive(zip, prefix, path);
-  const Pickle object = read_pickle(zip.read(*zip.find(prefix + "data.pkl")), path, pickle_memory(*file));
+  const Pickle object = read_pickle(zip.read(*zip.find(prefix + "data.pkl")), path, pickle_memory(bytes.size()));
 
   std::unordered_map<std::string_view, std::byte*> checked;  // a storage that tensors share is summed up once
   const auto data = [&](const PthStorage& storage) {
@@ -150,16 +149,15 @@ TensorSource read_pth(const std::shared_ptr<MappedFile>& file) {
     if (inserted) known->second = zip.read(*entry).data();
     return known->second;
   };
-  return {.container = "pth", .entries = pth_tensors(object, path, data, file), .metadata = {}};
+  return {.container = "pth", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
 }
 
-TensorSource read_pth_legacy(const std::shared_ptr<MappedFile>& file) {
+TensorSource parse_pth_legacy(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path) {
   constexpr std::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";  // 0x1950a86a20f9469cfc6c
   constexpr int64_t kProtocol = 1001;
-  const std::string& path = file->path();
-  auto rest = file->bytes();
+  auto rest = bytes;
   const auto next = [&] {
-    Pickle pickle = read_pickle(rest, path, pickle_memory(*file));
+    Pickle pickle = read_pickle(rest, path, pickle_memory(bytes.size()));
     rest = rest.subspan(pickle.size);
     return pickle;
   };
@@ -170,13 +168,13 @@ TensorSource read_pth_legacy(const std::shared_ptr<MappedFile>& file) {
     throw Error(ErrorCode::unsupported_format, path + ": has an unknown version of torch's legacy format");
   check_system(next(), path);
   const Pickle object = next();
-  LegacyStorages storages(object, *file);
+  LegacyStorages storages(object, path);
   {
     const Pickle keys = next();
     storages.locate(keys, rest);
   }
   const auto data = [&](const PthStorage& storage) { return storages.data(storage); };
-  return {.container = "pth (legacy)", .entries = pth_tensors(object, path, data, file), .metadata = {}};
+  return {.container = "pth (legacy)", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
 }
 
 }  // namespace wkv::zoo

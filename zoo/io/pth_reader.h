@@ -1,13 +1,16 @@
 // .pth, .pt and .bin files of torch.save: its zip container (torch >= 1.6) and the one before.
 #pragma once
+#include <cstddef>
 #include <memory>
+#include <span>
+#include <string>
 
-#include "io/mapped_file.h"
 #include "wkv/zoo/tensor_entry.h"
 
 namespace wkv::zoo {
 
-TensorSource read_pth(const std::shared_ptr<MappedFile>& file);
-TensorSource read_pth_legacy(const std::shared_ptr<MappedFile>& file);
+// Entries share the bytes, which `owner` keeps alive. Throws wkv::Error, beginning with `path`.
+TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path);
+TensorSource parse_pth_legacy(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path);
 
 }  // namespace wkv::zoo

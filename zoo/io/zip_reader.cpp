@@ -23,6 +23,7 @@ struct ZipDirectoryEntry {
   std::string_view name;
   uint64_t size, header_offset;
   uint32_t checksum;
+  uint16_t method;
 };
 
 // Reads the archive's structures; every read is checked against the file's size.
@@ -54,13 +55,11 @@ class ZipParser {
     uint64_t packed = number<uint32_t>(at + 20), size = number<uint32_t>(at + 24), offset = number<uint32_t>(at + 42);
     const std::string_view name = text(at + kZipCentralSize, name_size);
     if (flags & 1) unsupported(fmt::format("entry {} is encrypted", printable(name)));
-    if (method != 0)
-      unsupported(fmt::format("entry {} is compressed, torch.save stores its entries uncompressed", printable(name)));
     read_zip64(at + kZipCentralSize + name_size, extra_size, size, packed, offset);
-    if (packed != size) fail(fmt::format("entry {} has two sizes", printable(name)));
+    if (method == 0 && packed != size) fail(fmt::format("entry {} has two sizes", printable(name)));
     const auto checksum = number<uint32_t>(at + 16);
     at += kZipCentralSize + name_size + extra_size + comment_size;
-    return {name, size, offset, checksum};
+    return {name, packed, offset, checksum, method};
   }
 
   // The entry's data, behind its local header. That header repeats the central one, with a size of its own for the
@@ -70,7 +69,7 @@ class ZipParser {
     if (number<uint32_t>(at) != kZipLocal)
       fail(fmt::format("entry {} is not where the directory says", printable(entry.name)));
     const auto name_size = number<uint16_t>(at + 26), extra_size = number<uint16_t>(at + 28);
-    if (number<uint16_t>(at + 8) != 0 || text(at + kZipLocalSize, name_size) != entry.name)
+    if (number<uint16_t>(at + 8) != entry.method || text(at + kZipLocalSize, name_size) != entry.name)
       fail(fmt::format("entry {} does not agree with the directory", printable(entry.name)));
     return part(at + kZipLocalSize + name_size + extra_size, entry.size);
   }
@@ -144,9 +143,8 @@ void check_zip_overlap(std::vector<std::span<std::byte>> parts, const ZipParser&
 
 }  // namespace
 
-ZipReader::ZipReader(std::shared_ptr<MappedFile> file) : file_(std::move(file)) {
-  const auto bytes = file_->bytes();
-  const ZipParser parser(bytes, file_->path());
+ZipReader::ZipReader(std::span<std::byte> bytes, std::string path) : path_(std::move(path)) {
+  const ZipParser parser(bytes, path_);
   const auto directory = parser.locate();
   entries_.reserve(directory.count);
   std::vector<std::span<std::byte>> parts{bytes.subspan(directory.offset)};
@@ -157,7 +155,7 @@ ZipReader::ZipReader(std::shared_ptr<MappedFile> file) : file_(std::move(file)) 
     const auto data = parser.data(entry);
     parts.push_back(bytes.subspan(entry.header_offset,
                                   static_cast<size_t>(data.data() + data.size() - bytes.data()) - entry.header_offset));
-    entries_.push_back({entry.name, data, entry.checksum});
+    entries_.push_back({entry.name, data, entry.checksum, entry.method == 0});
     has_checksums_ |= entry.checksum != 0;
   }
   if (at != directory.offset + directory.size) parser.fail("has more zip entries than it claims");
@@ -173,10 +171,14 @@ const ZipEntry* ZipReader::find(std::string_view name) const {
 }
 
 std::span<std::byte> ZipReader::read(const ZipEntry& entry) const {
+  if (!entry.stored)
+    throw Error(ErrorCode::unsupported_format,
+                fmt::format("{}: {} is compressed, which torch.save never does: save it again with torch.save", path_,
+                            printable(entry.name)));
   if (has_checksums_ && crc32(entry.data) != entry.checksum)
     throw Error(ErrorCode::checksum,
-                fmt::format("{}: the bytes of {} do not match their checksum: the file is damaged, get it again",
-                            file_->path(), printable(entry.name)));
+                fmt::format("{}: the bytes of {} do not match their checksum: the file is damaged, get it again", path_,
+                            printable(entry.name)));
   return entry.data;
 }
 

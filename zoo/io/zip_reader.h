@@ -2,12 +2,11 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "io/mapped_file.h"
 #include "wkv/export.h"
 
 namespace wkv::zoo {
@@ -16,22 +15,24 @@ struct ZipEntry {
   std::string_view name;  // in the mapping
   std::span<std::byte> data;
   uint32_t checksum = 0;
+  bool stored = true;  // not compressed
 };
 
+// `bytes`, the whole archive, must outlive the reader.
 class ZipReader {
  public:
   // Throws wkv::Error (corrupt_file) unless every entry lies inside the file, overlaps no other and has a name of its
-  // own; unsupported_format for compressed and encrypted entries and for archives in several parts.
-  WKV_API explicit ZipReader(std::shared_ptr<MappedFile> file);
+  // own; unsupported_format for encrypted entries and for archives in several parts.
+  WKV_API ZipReader(std::span<std::byte> bytes, std::string path);
 
   const std::vector<ZipEntry>& entries() const { return entries_; }  // sorted by name
   WKV_API const ZipEntry* find(std::string_view name) const;         // null when there is none
 
-  // The entry's bytes, after a check of their checksum.
+  // The entry's bytes, after a check of their checksum. Throws unsupported_format for a compressed entry.
   WKV_API std::span<std::byte> read(const ZipEntry& entry) const;
 
  private:
-  std::shared_ptr<MappedFile> file_;
+  std::string path_;  // for messages
   std::vector<ZipEntry> entries_;
   bool has_checksums_ = false;  // torch can be told to write zeros instead
 };

@@ -1,0 +1,6 @@
+#include "fuzz_parser.h"
+#include "io/pth_reader.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  return wkv::fuzz::parse(data, size, wkv::zoo::parse_pth);
+}
