@@ -204,6 +204,9 @@ class Wkv7Backward {
     const Wkv7Rows at = rows(first + t), ahead = rows(first + t - 3);
     prefetch_row(row_of<io_t>(in_.r, ahead.key), N);
     prefetch_row(row_of<io_t>(grad_.y, ahead.value), M);
+    for (const void* output : {grad_.r, grad_.k, grad_.a, grad_.b}) prefetch_row(row_of<io_t>(output, ahead.key), N);
+    prefetch_row(row_of<io_t>(static_cast<const void*>(grad_.w), ahead.key), N);
+    prefetch_row(row_of<io_t>(static_cast<const void*>(grad_.v), ahead.value), M);
     load_row(row_of<io_t>(in_.r, at.key), N, my_.r);
     load_row(row_of<io_t>(grad_.y, at.value), M, my_.g);
     for_column_blocks<acc_t>(
