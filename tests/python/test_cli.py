@@ -95,7 +95,7 @@ def test_info_tells_family_sizes_dtype_state_and_tokenizer(checkpoint):
     info = json.loads(text_of("info", checkpoint, "--json"))
     assert info["family"] == "rwkv7" and info["container"] == "safetensors"
     assert info["config"]["n_layer"] == 3 and info["config"]["n_embd"] == 64 and info["config"]["head_size"] == 16
-    assert info["dtypes"] == {"Float": info["parameters"]}
+    assert info["dtypes"] == {"fp32": info["parameters"]}
     assert info["state_bytes"] == 3 * (2 * 64 + 4 * 16 * 16) * 4
     assert "rwkv7" in text_of("info", checkpoint)
     assert json.loads(text_of("info", "embedded", "--json"))["tokenizer"] == "bytes"

@@ -85,7 +85,7 @@ bool is_index(const MappedFile& file) {
 
 TensorSource read_container(const std::shared_ptr<MappedFile>& file) {
   const std::string_view bytes = text_of(*file);
-  if (is_safetensors(bytes)) return read_safetensors(file);
+  if (is_safetensors(bytes)) return parse_safetensors(file->bytes(), file, file->path());
   if (bytes.starts_with("PK\x03\x04")) return read_pth(file);
   if (bytes.size() > 1 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5) return read_pth_legacy(file);
   refuse_foreign(bytes, file->path());

@@ -125,9 +125,8 @@ std::string_view header_text(std::span<const std::byte> bytes, const std::string
 
 }  // namespace
 
-TensorSource read_safetensors(const std::shared_ptr<MappedFile>& file) {
-  const std::string& path = file->path();
-  const auto bytes = file->bytes();
+TensorSource parse_safetensors(std::span<std::byte> bytes, const std::shared_ptr<void>& owner,
+                               const std::string& path) {
   SafetensorsHeader header(path);
   constexpr size_t kDeepest = 4;
   walk_json(header_text(bytes, path), path, kDeepest, std::ref(header));
@@ -157,7 +156,7 @@ TensorSource read_safetensors(const std::shared_ptr<MappedFile>& file) {
   for (HeaderEntry& entry : header.entries) {
     entry.tensor.strides = contiguous_strides(entry.tensor.shape);
     entry.tensor.data = data.data() + entry.offsets[0];
-    entry.tensor.owner = file;
+    entry.tensor.owner = owner;
     source.entries.push_back(std::move(entry.tensor));
   }
   return source;
