@@ -118,7 +118,7 @@ def test_convert_keeps_the_tensors(checkpoint, tmp_path):
     (b"", "empty"),
     (b"\0\0\0\0\0\0\0\0", ""),
     (struct.pack("<Q", 1 << 60) + b"{}", ""),
-    (b"<!DOCTYPE html><html>", "HTML"),
+    (b"<!DOCTYPE html><html>", "web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "LFS"),
     (b"PK\x03\x04 and no more", ""),
 ])
