@@ -1,12 +1,11 @@
-// One step of RWKV-7's state update on random tensors: batch 1, time 1, heads 2, head size 8.
-#include <ATen/ops/randn.h>
-#include <wkv/ops.h>
+// Continues a text with the model that comes with the library.
+#include <wkv/wkv.h>
 
 #include <cstdio>
 
 int main() {
-  auto tensor = [] { return at::randn({1, 1, 2, 8}); };
-  auto [y, state] = wkv::ops::wkv7(tensor(), tensor(), tensor(), tensor(), tensor(), tensor());
-  std::printf("y has %lld entries, the state has %lld\n", static_cast<long long>(y.numel()),
-              static_cast<long long>(state.numel()));
+  auto model = wkv::zoo::load_language_model("embedded");  // or the path of a checkpoint
+  auto tokenizer = wkv::zoo::load_tokenizer("bytes");
+  auto result = wkv::generate(*model, *tokenizer, "In the beginning", {.max_tokens = 100, .seed = 1});
+  std::printf("%s\n", result.text.c_str());
 }

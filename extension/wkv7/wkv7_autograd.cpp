@@ -83,6 +83,7 @@ struct Wkv7 : torch::autograd::Function<Wkv7> {
 
 Outputs wkv7_autograd(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& a,
                       const Tensor& b, const OptionalTensor& state, const OptionalTensor& cu_seqlens, bool log_decay) {
+  check_wkv7("wkv7", r, w, k, v, a, b, state, cu_seqlens);  // here already, because apply() needs tensors that exist
   const variable_list outputs = Wkv7::apply(r, w, k, v, a, b, state, cu_seqlens, log_decay);
   return {outputs[0], outputs[1]};
 }

@@ -20,27 +20,32 @@ template <class acc_t>
 struct Wkv7BackwardScratch {
   using V = Vec<acc_t>;
   Wkv7BackwardScratch(Arena& arena, int64_t key_size, int64_t value_size, int64_t length)
-      : token(arena, key_size, value_size) {
-    const int64_t columns = padded<acc_t>(value_size), rows = padded<acc_t>(key_size), chunk = wkv7_chunk(length);
-    const int64_t state = key_size * columns;
+      : columns(padded<acc_t>(value_size)), rows(padded<acc_t>(key_size)), state(key_size * columns) {
+    const int64_t chunk = wkv7_chunk(length);
     checkpoints = arena.take<acc_t>((length + chunk - 1) / chunk * state);
     states = arena.take<acc_t>(chunk * state);
     work = arena.take<acc_t>(state);
     G = arena.take<acc_t>(state);
-    sa = arena.take<acc_t>((chunk + 1) * columns);
+    for (acc_t** chunk_rows : {&d, &slope, &k, &b, &a}) *chunk_rows = arena.take<acc_t>((chunk + 1) * rows);
+    for (acc_t** chunk_rows : {&v, &sa}) *chunk_rows = arena.take<acc_t>((chunk + 1) * columns);
     for (acc_t** row : {&g, &dv, &dsa}) *row = arena.take<acc_t>(columns);
-    for (acc_t** row : {&a, &slope, &gradient}) *row = arena.take<acc_t>(rows);
+    for (acc_t** row : {&r, &gradient}) *row = arena.take<acc_t>(rows);
     for (V** sums : {&dr, &dk, &db, &da, &dd}) *sums = arena.take<V>(rows);
   }
-  Wkv7Token<acc_t> token;
-  acc_t* checkpoints;         // [chunks][key][columns]: the state before each chunk
-  acc_t* states;              // [chunk][key][columns]: the state after each token of the present chunk
-  acc_t *work, *G;            // [key][columns]
-  acc_t* sa;                  // [chunk + 1][columns]
-  acc_t *g, *dv, *dsa;        // [columns]
-  acc_t *a, *slope;           // [key]
-  acc_t* gradient;            // [key]
-  V *dr, *dk, *db, *da, *dd;  // [key] vectors, of which the sums over the lanes are wanted
+  // Token t of the present chunk.
+  Wkv7Token<acc_t> token(int64_t t) const {
+    return {d + t * rows, k + t * rows, b + t * rows, r, a + (t + 1) * rows, v + t * columns};
+  }
+  int64_t columns, rows;         // M and N, padded
+  int64_t state;                 // elements of a state
+  acc_t* checkpoints;            // [chunks][key][columns]: the state before each chunk
+  acc_t* states;                 // [chunk][key][columns]: the state after each token of the present chunk
+  acc_t *work, *G;               // [key][columns]
+  acc_t *d, *slope, *k, *b, *a;  // [chunk + 1][key]
+  acc_t *v, *sa;                 // [chunk + 1][columns]
+  acc_t *g, *dv, *dsa;           // [columns]
+  acc_t *r, *gradient;           // [key]
+  V *dr, *dk, *db, *da, *dd;     // [key] vectors, of which the sums over the lanes are wanted
 };
 
 template <class io_t>
@@ -50,35 +55,44 @@ int64_t wkv7_backward_scratch(const Wkv7Inputs& in, int64_t length) {
   return arena.used();
 }
 
-// G of the token from G of the one after it, and what follows from G and the state after the token.
+// The gradient tensors' rows of one token are sums over the lanes of `sums`.
+template <class io_t, class acc_t>
+inline void store_sums(const Vec<acc_t>* sums, int64_t n, acc_t* buffer, io_t* to) {
+  for (int64_t i = 0; i < n; i += kLanes<acc_t>) store(buffer + i, sums_of_rows(sums + i));
+  store_row(buffer, n, to);
+}
+
+// G of token t from G of the token after it, and what follows from G and the state after token t; C vectors of columns.
 template <int C, class acc_t>
-inline void add_output_gradient(const Wkv7BackwardScratch<acc_t>& my, int64_t rows, int64_t stride, int64_t j,
-                                const acc_t* after, const acc_t* sa_row) {
+inline void add_output_gradient(const Wkv7BackwardScratch<acc_t>& my, int64_t t, int64_t N, int64_t j) {
   constexpr int W = kLanes<acc_t>;
   using V = Vec<acc_t>;
-  const Wkv7Token<acc_t>& x = my.token;
+  const Wkv7Token<acc_t> x = my.token(t);
+  const acc_t* const sa_row = my.sa + t * my.columns;
+  const acc_t* S = my.states + t * my.state + j;
+  acc_t* G = my.G + j;
+  V *const dr_rows = my.dr, *const dk_rows = my.dk, *const db_rows = my.db;
+  const int64_t stride = my.columns;
   V g[C], v[C], sa[C], dv[C] = {}, dsa[C] = {};
   for (int c = 0; c < C; ++c) {
     g[c] = load(my.g + j + c * W);
     v[c] = load(x.v + j + c * W);
     sa[c] = load(sa_row + j + c * W);
   }
-  for (int64_t i = 0; i < rows; ++i) {
+  for (int64_t i = 0; i < N; ++i, S += stride, G += stride) {
     const V r = broadcast(x.r[i]), k = broadcast(x.k[i]), b = broadcast(x.b[i]);
-    const acc_t* state = after + i * stride + j;
-    acc_t* G = my.G + i * stride + j;
     V dr = {}, dk = {}, db = {};
-    if (j > 0) dr = my.dr[i], dk = my.dk[i], db = my.db[i];
+    if (j > 0) dr = dr_rows[i], dk = dk_rows[i], db = db_rows[i];
     for (int c = 0; c < C; ++c) {
       const V gradient = fma(r, g[c], load(G + c * W));
       store(G + c * W, gradient);
-      dr = fma(load(state + c * W), g[c], dr);
+      dr = fma(load(S + c * W), g[c], dr);
       dk = fma(gradient, v[c], dk);
       db = fma(gradient, sa[c], db);
       dv[c] = fma(k, gradient, dv[c]);
       dsa[c] = fma(b, gradient, dsa[c]);
     }
-    my.dr[i] = dr, my.dk[i] = dk, my.db[i] = db;
+    dr_rows[i] = dr, dk_rows[i] = dk, db_rows[i] = db;
   }
   for (int c = 0; c < C; ++c) {
     store(my.dv + j + c * W, dv[c]);
@@ -86,122 +100,145 @@ inline void add_output_gradient(const Wkv7BackwardScratch<acc_t>& my, int64_t ro
   }
 }
 
-// G of the token before, and what follows from the state before the token.
+// G of the token before t (G^- of it), and what follows from the state before t.
 template <int C, class acc_t>
-inline void step_back(const Wkv7BackwardScratch<acc_t>& my, int64_t rows, int64_t stride, int64_t j,
-                      const acc_t* before) {
+inline void step_back(const Wkv7BackwardScratch<acc_t>& my, int64_t t, int64_t N, int64_t j, const acc_t* before) {
   constexpr int W = kLanes<acc_t>;
   using V = Vec<acc_t>;
+  const acc_t *const d_row = my.d + t * my.rows, *const a_row = my.a + t * my.rows;
+  const acc_t* S = before + j;
+  acc_t* G = my.G + j;
+  V *const da_rows = my.da, *const dd_rows = my.dd;
+  const int64_t stride = my.columns;
   V dsa[C];
   for (int c = 0; c < C; ++c) dsa[c] = load(my.dsa + j + c * W);
-  for (int64_t i = 0; i < rows; ++i) {
-    const V d = broadcast(my.token.d[i]), a = broadcast(my.a[i]);
-    const acc_t* state = before + i * stride + j;
-    acc_t* G = my.G + i * stride + j;
+  for (int64_t i = 0; i < N; ++i, S += stride, G += stride) {
+    const V d = broadcast(d_row[i]), a = broadcast(a_row[i]);
     V da = {}, dd = {};
-    if (j > 0) da = my.da[i], dd = my.dd[i];
+    if (j > 0) da = da_rows[i], dd = dd_rows[i];
     for (int c = 0; c < C; ++c) {
-      const V s = load(state + c * W), gradient = load(G + c * W);
+      const V s = load(S + c * W), gradient = load(G + c * W);
       da = fma(s, dsa[c], da);
       dd = fma(s, gradient, dd);
       store(G + c * W, fma(a, dsa[c], d * gradient));
     }
-    my.da[i] = da, my.dd[i] = dd;
+    da_rows[i] = da, dd_rows[i] = dd;
   }
-}
-
-// The sums over the lanes of rows[i], to the row of a gradient tensor.
-template <class io_t, class acc_t>
-inline void store_sums(const Vec<acc_t>* rows, int64_t n, acc_t* buffer, io_t* to) {
-  for (int64_t i = 0; i < n; i += kLanes<acc_t>) store(buffer + i, sums_of_rows(rows + i));
-  store_row(buffer, n, to);
 }
 
 template <class io_t>
-void wkv7_backward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Gradients& grad, void* scratch) {
+class Wkv7Backward {
+ public:
   using acc_t = accumulate_t<io_t>;
-  const int64_t N = in.key_size, M = in.value_size, T = sequence.length, columns = padded<acc_t>(M),
-                state = N * columns;
-  const int64_t chunk = wkv7_chunk(T);
-  Arena arena(scratch);
-  Wkv7BackwardScratch<acc_t> my(arena, N, M, T);
-  Wkv7Token<acc_t>& x = my.token;
-  for (Vec<acc_t>* sums : {my.dr, my.dk, my.db, my.da, my.dd}) {
-    for (int64_t i = N; i < padded<acc_t>(N); ++i) sums[i] = Vec<acc_t>{};
+
+  Wkv7Backward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Gradients& grad, void* scratch)
+      : in_(in),
+        sequence_(sequence),
+        grad_(grad),
+        arena_(scratch),
+        my_(arena_, in.key_size, in.value_size, sequence.length) {
+    for (Vec<acc_t>* sums : {my_.dr, my_.dk, my_.db, my_.da, my_.dd}) {
+      for (int64_t i = N; i < my_.rows; ++i) sums[i] = Vec<acc_t>{};
+    }
   }
 
-  const auto load_token = [&](int64_t t) {
-    const Wkv7Rows at(in, sequence, t), next(in, sequence, t + 1 < T ? t + 1 : t);
-    load_row(row_of<io_t>(in.k, at.key), N, x.k);
-    load_row(row_of<io_t>(in.b, at.key), N, x.b);
-    load_row(row_of<io_t>(in.a, next.key), N, x.a_next);
-    load_row(row_of<io_t>(in.v, at.value), M, x.v);
-  };
-  const auto start_chunk = [&](int64_t t, const acc_t* before) {
-    load_row(row_of<io_t>(in.a, Wkv7Rows(in, sequence, t).key), N, x.a_next);
-    multiply_state(x.a_next, before, N, columns, my.sa);
-  };
-
-  // Forward once, keeping the states before each chunk.
-  if (T > 0) {
-    if (sequence.state_before) {
-      transpose(row_of<acc_t>(sequence.state_before, 0), N, M, N, my.checkpoints, columns);
-    } else {
-      for (int64_t i = 0; i < state; ++i) my.checkpoints[i] = 0;
+  void run() {
+    if (T > 0) keep_checkpoints();
+    transpose(row_of<acc_t>(grad_.state_after, 0), N, M, N, my_.G, my_.columns);
+    for (int64_t start = T > 0 ? (T - 1) / chunk * chunk : -1; start >= 0; start -= chunk) {
+      const int64_t length = T - start < chunk ? T - start : chunk;
+      const acc_t* checkpoint = my_.checkpoints + start / chunk * my_.state;
+      recompute(start, length, checkpoint);
+      for (int64_t t = length - 1; t >= 0; --t) back(start, t, t > 0 ? my_.states + (t - 1) * my_.state : checkpoint);
     }
-    const int64_t last_chunk = (T - 1) / chunk * chunk;
-    const acc_t* before = my.checkpoints;
-    start_chunk(0, before);
-    for (int64_t t = 0; t < last_chunk; ++t) {
-      load_decay<io_t>(in, Wkv7Rows(in, sequence, t).key, x.d);
-      load_token(t);
-      acc_t* after = (t + 1) % chunk == 0 ? my.checkpoints + (t + 1) / chunk * state : my.work;
-      step<false>(x, N, columns, before, after, my.sa, my.sa, my.sa);
+    transpose(my_.G, my_.columns, N, M, row_of<acc_t>(grad_.state_before, 0), N);
+  }
+
+ private:
+  Wkv7Rows rows(int64_t t) const { return Wkv7Rows(in_, sequence_, t < 0 ? 0 : t < T ? t : T - 1); }
+
+  // The rows of the inputs but r, of token t, to row `at` of the chunk.
+  void load_token(int64_t t, int64_t at) {
+    prefetch_token<io_t>(in_, rows(t + 3));
+    const Wkv7Rows from = rows(t);
+    load_decay<io_t>(in_, from.key, my_.d + at * my_.rows, my_.slope + at * my_.rows);
+    load_row(row_of<io_t>(in_.k, from.key), N, my_.k + at * my_.rows);
+    load_row(row_of<io_t>(in_.b, from.key), N, my_.b + at * my_.rows);
+    load_row(row_of<io_t>(in_.a, rows(t + 1).key), N, my_.a + (at + 1) * my_.rows);
+    load_row(row_of<io_t>(in_.v, from.value), M, my_.v + at * my_.columns);
+  }
+  void start(int64_t t, const acc_t* before) {
+    load_row(row_of<io_t>(in_.a, rows(t).key), N, my_.a);
+    multiply_state(my_.a, before, N, my_.columns, my_.sa);
+  }
+
+  // Forward once; only the states before the chunks are kept.
+  void keep_checkpoints() {
+    if (sequence_.state_before) {
+      transpose(row_of<acc_t>(sequence_.state_before, 0), N, M, N, my_.checkpoints, my_.columns);
+    } else {
+      for (int64_t i = 0; i < my_.state; ++i) my_.checkpoints[i] = 0;
+    }
+    const acc_t* before = my_.checkpoints;
+    start(0, before);
+    for (int64_t t = 0; t < (T - 1) / chunk * chunk; ++t) {
+      load_token(t, 0);
+      acc_t* after = (t + 1) % chunk == 0 ? my_.checkpoints + (t + 1) / chunk * my_.state : my_.work;
+      step<false>(my_.token(0), N, my_.columns, before, after, my_.sa, my_.sa, my_.sa);
       before = after;
     }
   }
 
-  transpose(row_of<acc_t>(grad.state_after, 0), N, M, N, my.G, columns);
-  for (int64_t start = T > 0 ? (T - 1) / chunk * chunk : -1; start >= 0; start -= chunk) {
-    const int64_t length = T - start < chunk ? T - start : chunk;
-    const acc_t* checkpoint = my.checkpoints + start / chunk * state;
-    const auto state_after = [&](int64_t t) { return t < 0 ? checkpoint : my.states + t * state; };
-    start_chunk(start, checkpoint);
+  void recompute(int64_t first, int64_t length, const acc_t* before) {
+    start(first, before);
     for (int64_t t = 0; t < length; ++t) {
-      load_decay<io_t>(in, Wkv7Rows(in, sequence, start + t).key, x.d);
-      load_token(start + t);
-      acc_t* sa = my.sa + t * columns;
-      step<false>(x, N, columns, state_after(t - 1), my.states + t * state, sa, sa + columns, sa);
-    }
-    for (int64_t t = length - 1; t >= 0; --t) {
-      const Wkv7Rows at(in, sequence, start + t);
-      load_decay<io_t>(in, at.key, x.d, my.slope);
-      load_token(start + t);
-      load_row(row_of<io_t>(in.r, at.key), N, x.r);
-      load_row(row_of<io_t>(in.a, at.key), N, my.a);
-      load_row(row_of<io_t>(grad.y, at.value), M, my.g);
-      for_column_blocks<acc_t>(columns, [&](int64_t j, auto vectors) {
-        add_output_gradient<decltype(vectors)::value>(my, N, columns, j, state_after(t), my.sa + t * columns);
-      });
-      for_column_blocks<acc_t>(columns, [&](int64_t j, auto vectors) {
-        step_back<decltype(vectors)::value>(my, N, columns, j, state_after(t - 1));
-      });
-      store_sums(my.dr, N, my.gradient, row_of<io_t>(grad.r, at.key));
-      store_sums(my.dk, N, my.gradient, row_of<io_t>(grad.k, at.key));
-      store_sums(my.db, N, my.gradient, row_of<io_t>(grad.b, at.key));
-      store_sums(my.da, N, my.gradient, row_of<io_t>(grad.a, at.key));
-      store_row(my.dv, M, row_of<io_t>(grad.v, at.value));
-      for (int64_t i = 0; i < N; i += kLanes<acc_t>) {
-        store(my.gradient + i, sums_of_rows(my.dd + i) * load(my.slope + i));
-      }
-      if (!in.float_w) {
-        store_row(my.gradient, N, row_of<io_t>(grad.w, at.key));
-      } else {
-        for (int64_t i = 0; i < N; ++i) row_of<float>(grad.w, at.key)[i] = static_cast<float>(my.gradient[i]);
-      }
+      load_token(first + t, t);
+      acc_t *after = my_.states + t * my_.state, *sa = my_.sa + t * my_.columns;
+      step<false>(my_.token(t), N, my_.columns, before, after, sa, sa + my_.columns, sa);
+      before = after;
     }
   }
-  transpose(my.G, columns, N, M, row_of<acc_t>(grad.state_before, 0), N);
+
+  // Backwards through token t of the chunk that starts at `first`; `before` is the state before it.
+  void back(int64_t first, int64_t t, const acc_t* before) {
+    const Wkv7Rows at = rows(first + t), ahead = rows(first + t - 3);
+    prefetch_row(row_of<io_t>(in_.r, ahead.key), N);
+    prefetch_row(row_of<io_t>(grad_.y, ahead.value), M);
+    for (const void* output : {grad_.r, grad_.k, grad_.a, grad_.b}) prefetch_row(row_of<io_t>(output, ahead.key), N);
+    prefetch_row(row_of<io_t>(static_cast<const void*>(grad_.w), ahead.key), N);
+    prefetch_row(row_of<io_t>(static_cast<const void*>(grad_.v), ahead.value), M);
+    load_row(row_of<io_t>(in_.r, at.key), N, my_.r);
+    load_row(row_of<io_t>(grad_.y, at.value), M, my_.g);
+    for_column_blocks<acc_t>(
+        my_.columns, [&](int64_t j, auto vectors) { add_output_gradient<decltype(vectors)::value>(my_, t, N, j); });
+    for_column_blocks<acc_t>(
+        my_.columns, [&](int64_t j, auto vectors) { step_back<decltype(vectors)::value>(my_, t, N, j, before); });
+    store_sums(my_.dr, N, my_.gradient, row_of<io_t>(grad_.r, at.key));
+    store_sums(my_.dk, N, my_.gradient, row_of<io_t>(grad_.k, at.key));
+    store_sums(my_.db, N, my_.gradient, row_of<io_t>(grad_.b, at.key));
+    store_sums(my_.da, N, my_.gradient, row_of<io_t>(grad_.a, at.key));
+    store_row(my_.dv, M, row_of<io_t>(grad_.v, at.value));
+    for (int64_t i = 0; i < N; i += kLanes<acc_t>) {
+      store(my_.gradient + i, sums_of_rows(my_.dd + i) * load(my_.slope + t * my_.rows + i));
+    }
+    if (!in_.float_w) {
+      store_row(my_.gradient, N, row_of<io_t>(grad_.w, at.key));
+    } else {
+      for (int64_t i = 0; i < N; ++i) row_of<float>(grad_.w, at.key)[i] = static_cast<float>(my_.gradient[i]);
+    }
+  }
+
+  const Wkv7Inputs in_;
+  const Wkv7Sequence sequence_;
+  const Wkv7Gradients grad_;
+  const int64_t N = in_.key_size, M = in_.value_size, T = sequence_.length, chunk = wkv7_chunk(T);
+  Arena arena_;
+  const Wkv7BackwardScratch<acc_t> my_;
+};
+
+template <class io_t>
+void wkv7_backward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Gradients& grad, void* scratch) {
+  Wkv7Backward<io_t>(in, sequence, grad, scratch).run();
 }
 
 }  // namespace wkv::WKV_ISA

@@ -6,15 +6,15 @@ namespace wkv::WKV_ISA {
 
 template <class acc_t>
 struct Wkv7ForwardScratch {
-  Wkv7ForwardScratch(Arena& arena, int64_t key_size, int64_t value_size) : token(arena, key_size, value_size) {
-    const int64_t columns = padded<acc_t>(value_size);
+  Wkv7ForwardScratch(Arena& arena, int64_t key_size, int64_t value_size) {
+    const int64_t columns = padded<acc_t>(value_size), rows = padded<acc_t>(key_size);
     state = arena.take<acc_t>(key_size * columns);
-    sa = arena.take<acc_t>(columns);
-    y = arena.take<acc_t>(columns);
+    for (acc_t** row : {&v, &sa, &y}) *row = arena.take<acc_t>(columns);
+    for (acc_t** row : {&d, &k, &b, &r, &a_next}) *row = arena.take<acc_t>(rows);
   }
-  Wkv7Token<acc_t> token;
-  acc_t* state;   // [key][columns]
-  acc_t *sa, *y;  // [columns]
+  acc_t* state;                   // [key][columns]
+  acc_t *v, *sa, *y;              // [columns]
+  acc_t *d, *k, *b, *r, *a_next;  // [key]
 };
 
 template <class io_t>
@@ -32,7 +32,7 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
                 columns = padded<acc_t>(values);
   Arena arena(scratch);
   Wkv7ForwardScratch<acc_t> my(arena, N, values);
-  Wkv7Token<acc_t>& x = my.token;
+  const Wkv7Token<acc_t> x{.d = my.d, .k = my.k, .b = my.b, .r = my.r, .a_next = my.a_next, .v = my.v};
 
   if (sequence.state_before) {
     transpose(row_of<acc_t>(sequence.state_before, first_value * N), N, values, N, my.state, columns);
@@ -40,27 +40,21 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
     for (int64_t i = 0; i < N * columns; ++i) my.state[i] = 0;
   }
   if (T > 0) {
-    load_row(row_of<io_t>(in.a, Wkv7Rows(in, sequence, 0).key), N, x.a_next);
+    load_row(row_of<io_t>(in.a, Wkv7Rows(in, sequence, 0).key), N, my.a_next);
     multiply_state(x.a_next, my.state, N, columns, my.sa);
   }
   for (int64_t t = 0; t < T; ++t) {
     const Wkv7Rows at(in, sequence, t), next(in, sequence, t + 1 < T ? t + 1 : t),
         ahead(in, sequence, t + 3 < T ? t + 3 : t);
-    for (const void* tensor : {in.r, in.k, in.a, in.b}) prefetch_row(row_of<io_t>(tensor, ahead.key), N);
-    if (in.float_w) {
-      prefetch_row(row_of<float>(in.w, ahead.key), N);
-    } else {
-      prefetch_row(row_of<io_t>(in.w, ahead.key), N);
-    }
-    prefetch_row(row_of<io_t>(in.v, ahead.value + first_value), values);
+    prefetch_token<io_t>(in, ahead);
     prefetch_row(row_of<const io_t>(out.y, ahead.value + first_value), values);
 
-    load_decay<io_t>(in, at.key, x.d);
-    load_row(row_of<io_t>(in.k, at.key), N, x.k);
-    load_row(row_of<io_t>(in.b, at.key), N, x.b);
-    load_row(row_of<io_t>(in.r, at.key), N, x.r);
-    load_row(row_of<io_t>(in.a, next.key), N, x.a_next);
-    load_row(row_of<io_t>(in.v, at.value + first_value), values, x.v);
+    load_decay<io_t>(in, at.key, my.d);
+    load_row(row_of<io_t>(in.k, at.key), N, my.k);
+    load_row(row_of<io_t>(in.b, at.key), N, my.b);
+    load_row(row_of<io_t>(in.r, at.key), N, my.r);
+    load_row(row_of<io_t>(in.a, next.key), N, my.a_next);
+    load_row(row_of<io_t>(in.v, at.value + first_value), values, my.v);
     step<true>(x, N, columns, my.state, my.state, my.sa, my.sa, my.y);
     store_row(my.y, values, row_of<io_t>(out.y, at.value + first_value));
   }

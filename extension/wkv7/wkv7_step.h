@@ -58,14 +58,22 @@ inline void load_decay(const Wkv7Inputs& in, int64_t offset, acc_t* d, acc_t* sl
 // The rows of a token as the accumulation type, padded with zeros to whole vectors.
 template <class acc_t>
 struct Wkv7Token {
-  Wkv7Token(Arena& arena, int64_t key_size, int64_t value_size) {
-    for (acc_t** row : {&d, &k, &b, &r, &a_next}) *row = arena.take<acc_t>(padded<acc_t>(key_size));
-    v = arena.take<acc_t>(padded<acc_t>(value_size));
-  }
-  acc_t *d, *k, *b, *r;
-  acc_t* a_next;  // a of the following token, for which the sweep already sums sa
-  acc_t* v;
+  const acc_t *d, *k, *b, *r;
+  const acc_t* a_next;  // a of the following token, for which the sweep already sums sa
+  const acc_t* v;
 };
+
+// Asks for the rows of a token that is soon to be read: rows of a head are too far apart for the hardware to foresee.
+template <class io_t>
+[[gnu::always_inline]] inline void prefetch_token(const Wkv7Inputs& in, const Wkv7Rows& rows) {
+  for (const void* tensor : {in.r, in.k, in.a, in.b}) prefetch_row(row_of<io_t>(tensor, rows.key), in.key_size);
+  if (in.float_w) {
+    prefetch_row(row_of<float>(in.w, rows.key), in.key_size);
+  } else {
+    prefetch_row(row_of<io_t>(in.w, rows.key), in.key_size);
+  }
+  prefetch_row(row_of<io_t>(in.v, rows.value), in.value_size);
+}
 
 // sa += the sums over the keys of a_i S_ij, for `columns` columns (a whole number of vectors).
 template <class acc_t>

@@ -71,7 +71,7 @@ at::Tensor RWKV7TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Ten
   if (layer == 0) {
     first_value = v;
   } else {
-    v = at::lerp(v, first_value, at::sigmoid(v0 + low_rank(value_input, v1, v2)));
+    v = v + (first_value - v) * at::sigmoid(v0 + low_rank(value_input, v1, v2));
   }
   const at::Tensor rate = at::sigmoid(a0 + low_rank(mixed(x_a), a1, a2));  // in-context learning rate, in (0, 1)
   const at::Tensor gate = at::matmul(at::sigmoid(at::matmul(mixed(x_g), g1)), g2);

@@ -1,6 +1,7 @@
 # The install tree and its CMake package; in a wheel only what runs, inside of the Python package.
 if(SKBUILD)
   install(TARGETS wkv_kernels wkv_ops wkv LIBRARY DESTINATION wkv/lib)
+  install(FILES ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/torch_version.txt DESTINATION wkv/lib)
   install(TARGETS wkv_cli RUNTIME DESTINATION wkv/bin)
   install(PROGRAMS scripts/wheel_program.py DESTINATION ${SKBUILD_SCRIPTS_DIR} RENAME wkv)
   return()

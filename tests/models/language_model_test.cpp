@@ -10,7 +10,7 @@ namespace {
 
 class LanguageModelTest : public testing::TestWithParam<LanguageModelCase> {
  protected:
-  LanguageModelTest() : fixture(data(GetParam().family) / (GetParam().fixture + ".safetensors")) {
+  LanguageModelTest() : fixture(test::data(GetParam().family) / (GetParam().fixture + ".safetensors")) {
     std::vector<std::pair<std::string, at::Tensor>> weights;
     for (const auto& [name, tensor] : fixture.with_prefix("w.")) weights.emplace_back(name, tensor);
     zoo::write_safetensors(folder / "model.safetensors", weights);
@@ -18,7 +18,7 @@ class LanguageModelTest : public testing::TestWithParam<LanguageModelCase> {
 
   std::shared_ptr<models::LanguageModel> load(at::ScalarType dtype) {
     return zoo::load_language_model((folder / "model.safetensors").string(),
-                                    {.config = (data(GetParam().family) / (GetParam().fixture + ".json")).string(),
+                                    {.config = (test::data(GetParam().family) / (GetParam().fixture + ".json")).string(),
                                      .family = GetParam().family,
                                      .dtype = dtype});
   }
@@ -160,10 +160,10 @@ TEST_P(LanguageModelTest, tokens_outside_the_vocabulary_or_of_another_dtype_are_
 TEST_P(LanguageModelTest, parameter_groups_are_the_published_recipe) {
   const auto model = load(at::kFloat);
   std::set<std::tuple<std::string, bool, double>> expected, found;
-  const auto json = nlohmann::json::parse(std::ifstream(data(GetParam().family) / (GetParam().fixture + ".json")));
+  const auto json = nlohmann::json::parse(std::ifstream(test::data(GetParam().family) / (GetParam().fixture + ".json")));
   for (const auto& group : json.at("optimizer_groups_weight_decay_0p1")) {
     for (const auto& name : group.at("names")) {
-      expected.emplace(name, group.at("weight_decay").get<double>() > 0, group.at("lr_scale").get<double>());
+      expected.emplace(name, group.at("weight_decay").template get<double>() > 0, group.at("lr_scale").template get<double>());
     }
   }
   for (const auto& group : model->parameter_groups()) {
@@ -172,8 +172,8 @@ TEST_P(LanguageModelTest, parameter_groups_are_the_published_recipe) {
   EXPECT_EQ(found, expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, LanguageModelTest, testing::ValuesIn(language_model_cases()), [](const auto& info) {
-  std::string name = info.param.family + "_" + info.param.fixture;
+INSTANTIATE_TEST_SUITE_P(Published, LanguageModelTest, testing::ValuesIn(language_model_cases()), [](const auto& test_info) {
+  std::string name = test_info.param.family + "_" + test_info.param.fixture;
   std::ranges::replace(name, '-', '_');
   return name;
 });

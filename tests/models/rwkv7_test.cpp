@@ -26,7 +26,7 @@ models::RWKV7 initial_model() {
 }
 
 TEST(RWKV7Initial, values_are_the_published_ones) {
-  const Fixture fixture(data("rwkv7/init.safetensors"));
+  const Fixture fixture(test::data("rwkv7/init.safetensors"));
   const auto parameters = initial_model()->named_parameters();
   const auto expected = fixture.with_prefix("init.");
   ASSERT_FALSE(expected.empty());
@@ -37,7 +37,7 @@ TEST(RWKV7Initial, values_are_the_published_ones) {
 }
 
 TEST(RWKV7Initial, zeros_are_where_they_are_published) {
-  const auto json = nlohmann::json::parse(std::ifstream(data("rwkv7/init.json")));
+  const auto json = nlohmann::json::parse(std::ifstream(test::data("rwkv7/init.json")));
   const auto parameters = initial_model()->named_parameters();
   for (const std::string pattern : json.at("zero_tensors")) {
     const std::regex matcher(
@@ -53,7 +53,7 @@ TEST(RWKV7Initial, zeros_are_where_they_are_published) {
 }
 
 TEST(RWKV7Initial, random_matrices_have_the_published_singular_values) {
-  const auto json = nlohmann::json::parse(std::ifstream(data("rwkv7/init.json")));
+  const auto json = nlohmann::json::parse(std::ifstream(test::data("rwkv7/init.json")));
   const auto parameters = initial_model()->named_parameters();
   for (const auto& [name, facts] : json.at("random_example").items()) {
     ASSERT_TRUE(parameters.contains(name)) << name;

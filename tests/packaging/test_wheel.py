@@ -44,7 +44,8 @@ def test_it_serves_every_python_3(wheel):
 def test_it_holds_the_package_its_libraries_and_its_licence(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"wkv/__init__.py", "wkv/bin/wkv"} <= set(names)
-    assert {os.path.basename(name) for name in names if name.startswith("wkv/lib/")} == {"libwkv.so", "libwkv_kernels.so", "libwkv_ops.so"}
+    libraries = {"libwkv.so", "libwkv_kernels.so", "libwkv_ops.so", "torch_version.txt"}
+    assert {os.path.basename(name) for name in names if name.startswith("wkv/lib/")} == libraries
     assert {os.path.basename(name) for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
     assert {name.split("/")[0].rsplit(".", 1)[-1] for name in names} == {"wkv", "dist-info", "data"}
 

@@ -95,7 +95,7 @@ def test_info_tells_family_sizes_dtype_state_and_tokenizer(checkpoint):
     info = json.loads(text_of("info", checkpoint, "--json"))
     assert info["family"] == "rwkv7" and info["container"] == "safetensors"
     assert info["config"]["n_layer"] == 3 and info["config"]["n_embd"] == 64 and info["config"]["head_size"] == 16
-    assert info["dtypes"] == {"Float": info["parameters"]}
+    assert info["dtypes"] == {"fp32": info["parameters"]}
     assert info["state_bytes"] == 3 * (2 * 64 + 4 * 16 * 16) * 4
     assert "rwkv7" in text_of("info", checkpoint)
     assert json.loads(text_of("info", "embedded", "--json"))["tokenizer"] == "bytes"
@@ -118,7 +118,7 @@ def test_convert_keeps_the_tensors(checkpoint, tmp_path):
     (b"", "empty"),
     (b"\0\0\0\0\0\0\0\0", ""),
     (struct.pack("<Q", 1 << 60) + b"{}", ""),
-    (b"<!DOCTYPE html><html>", "HTML"),
+    (b"<!DOCTYPE html><html>", "web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "LFS"),
     (b"PK\x03\x04 and no more", ""),
 ])

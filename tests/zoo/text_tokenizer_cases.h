@@ -21,8 +21,9 @@ struct TokenizerVector {
 
 inline std::vector<TokenizerVector> tokenizer_vectors() {
   std::ifstream file(data("tokenizers/vectors.json"));
+  const nlohmann::json document = nlohmann::json::parse(file);
   std::vector<TokenizerVector> vectors;
-  for (const auto& entry : nlohmann::json::parse(file).at("vectors")) {
+  for (const auto& entry : document.at("vectors")) {
     TokenizerVector vector{.bytes = {}, .world = entry.at("world").get<std::vector<int64_t>>()};
     if (entry.contains("text")) {
       vector.bytes = entry.at("text").get<std::string>();

@@ -60,6 +60,7 @@ class PublishedWorld : public testing::Test {
 };
 
 TEST_F(PublishedWorld, encodes_as_the_published_tokenizer) {
+  ASSERT_EQ(test::tokenizer_vectors().size(), 440);
   for (const auto& vector : test::tokenizer_vectors())
     EXPECT_EQ(tokenizer_->encode(vector.bytes), vector.world) << vector.bytes;
 }

@@ -88,12 +88,5 @@ TEST(TrainCheckpoint, a_writer_killed_at_any_moment_leaves_a_complete_one) {
   }
 }
 
-TEST(TrainText, is_replaced_as_a_whole) {
-  const auto file = empty_folder("write_text") / "card.json";
-  write_text(file, "a long first text");
-  write_text(file, "short");
-  EXPECT_EQ(content(file), "short\n");
-}
-
 }  // namespace
 }  // namespace wkv::zoo

@@ -41,6 +41,7 @@ struct SamplingArguments {
 };
 
 at::ScalarType parse_dtype(const std::string& name);
+std::string dtype_name(at::ScalarType dtype);
 // The option --dtype with the names that parse_dtype knows.
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype);
 // A whole file, or standard input for "-". Throws wkv::Error.

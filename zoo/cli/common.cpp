@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -26,6 +27,11 @@ const std::map<std::string, at::ScalarType>& dtypes() {
 }  // namespace
 
 at::ScalarType parse_dtype(const std::string& name) { return dtypes().at(name); }
+
+std::string dtype_name(at::ScalarType dtype) {
+  const auto found = std::ranges::find(dtypes(), dtype, [](const auto& named) { return named.second; });
+  return found == dtypes().end() ? c10::toString(dtype) : found->first;
+}
 
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
   return command.add_option("--dtype", dtype, "fp32, bf16, fp16 or fp64")->check(CLI::IsMember(dtypes()));

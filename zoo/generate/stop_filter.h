@@ -4,9 +4,11 @@
 #include <string_view>
 #include <vector>
 
+#include "wkv/export.h"
+
 namespace wkv {
 
-class StopFilter {
+class WKV_API StopFilter {
  public:
   // Throws wkv::Error for an empty stop string.
   explicit StopFilter(std::vector<std::string> stops);

@@ -12,7 +12,7 @@ void convert(const std::string& path, const std::string& output, const LoadOptio
   if (!output.ends_with(".safetensors")) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: the output's name must end in .safetensors", output));
   }
-  const Checkpoint checkpoint(open_tensors(path), path);
+  const Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
   const MatchedModel matched = match(checkpoint, options.family, config);
   std::vector<std::pair<std::string, at::Tensor>> tensors;

@@ -3,11 +3,11 @@
 #include <functional>
 #include <map>
 
-#include "embedded/embedded.h"
 #include "mapping/match.h"
 #include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
+
 std::string guess_tokenizer(int64_t vocab_size) {
   switch (vocab_size) {
     case 256:
@@ -22,7 +22,7 @@ std::string guess_tokenizer(int64_t vocab_size) {
 }
 
 Description describe(const std::string& path, const LoadOptions& options) {
-  const Checkpoint checkpoint(path == kEmbeddedModel ? embedded_tensors() : open_tensors(path), path);
+  const Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
   const MatchedModel matched = match(checkpoint, options.family, config);
 
@@ -32,10 +32,10 @@ Description describe(const std::string& path, const LoadOptions& options) {
   d.config_json = matched.model->config_json();
   d.unused_tensors = matched.unused;
   d.unknown_config_keys = config.unknown_keys();
-  std::map<std::string, int64_t> dtypes;
+  std::map<at::ScalarType, int64_t> dtypes;
   for (const auto& parameter : matched.model->named_parameters()) {
     d.parameters += parameter.value().numel();
-    dtypes[c10::toString(matched.tensors.at(parameter.key())->dtype)] += parameter.value().numel();
+    dtypes[matched.tensors.at(parameter.key())->dtype] += parameter.value().numel();
   }
   d.dtypes.assign(dtypes.begin(), dtypes.end());
   std::ranges::sort(d.dtypes, std::greater<>(), [](const auto& dtype) { return dtype.second; });

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "embedded/embedded.h"
 #include "mapping/match.h"
 #include "wkv/error.h"
 
@@ -27,7 +26,7 @@ std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& 
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("dtype: expected a floating-point one, got {}", c10::toString(*options.dtype)));
   }
-  const Checkpoint checkpoint(path == kEmbeddedModel ? embedded_tensors() : open_tensors(path), path);
+  const Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
   const MatchedModel matched = match(checkpoint, options.family, config);
   const at::ScalarType dtype = parameter_dtype(matched, options);

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 
+#include "embedded/embedded.h"
 #include "mapping/detect.h"
 #include "wkv/error.h"
+#include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
 namespace {
@@ -29,6 +31,10 @@ std::shared_ptr<models::Model> build(const Family& family, const Checkpoint& che
 }
 
 }  // namespace
+
+Checkpoint open_checkpoint(const std::string& path_or_name) {
+  return {path_or_name == kEmbeddedModel ? embedded_tensors() : open_tensors(path_or_name), path_or_name};
+}
 
 MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_family, Config& config) {
   MatchedModel matched;

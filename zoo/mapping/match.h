@@ -17,6 +17,9 @@ struct MatchedModel {
   std::vector<std::string> unused;
 };
 
+// A checkpoint by its path, or the embedded one by its name.
+Checkpoint open_checkpoint(const std::string& path_or_name);
+
 // forced_family: as in LoadOptions. Throws one wkv::Error that names every missing, unexpected and mis-shaped tensor.
 MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_family, Config& config);
 

@@ -196,6 +196,7 @@ struct Generator : torch::CustomClassHolder {
 };
 
 TORCH_LIBRARY_FRAGMENT(wkv, m) {
+  using torch::arg;  // named where PyTorch may have to complain about a type
   m.def("_version() -> str", []() -> std::string { return version(); });
 
   m.class_<State>("State")
@@ -217,10 +218,10 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def("buffers", bound(&Model::buffers))
       .def("is_training", bound(&Model::is_training))
       .def("train", bound(&Model::train))
-      .def("to", bound(&Model::to))
-      .def("forward", bound(&Model::forward))
-      .def("loss", bound(&Model::loss))
-      .def("initial_state", bound(&Model::initial_state))
+      .def("to", bound(&Model::to), "", {arg("device"), arg("dtype")})
+      .def("forward", bound(&Model::forward), "", {arg("tokens"), arg("state")})
+      .def("loss", bound(&Model::loss), "", {arg("tokens"), arg("targets"), arg("logit_penalty")})
+      .def("initial_state", bound(&Model::initial_state), "", {arg("batch")})
       .def_static("load", bound(&Model::load));
   m.class_<Tokenizer>("Tokenizer")
       .def("name", bound(&Tokenizer::name))

@@ -7,7 +7,7 @@
 
 namespace wkv::zoo {
 
-class WorldTokenizer final : public Tokenizer {
+class WKV_API WorldTokenizer final : public Tokenizer {
  public:
   // tokens[i] has id i + 1; every single byte is among them.
   explicit WorldTokenizer(std::vector<std::string> tokens);

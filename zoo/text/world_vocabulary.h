@@ -4,11 +4,13 @@
 #include <string_view>
 #include <vector>
 
+#include "wkv/export.h"
+
 namespace wkv::zoo {
 
 // tokens[i] has id i + 1. Throws wkv::Error, with the line, for anything that is not such a file, for a token that
 // comes twice and for a single byte that is no token (a text with it could not be encoded). source: the file's name,
 // for these messages.
-std::vector<std::string> parse_world_vocabulary(std::string_view file, const std::string& source);
+WKV_API std::vector<std::string> parse_world_vocabulary(std::string_view file, const std::string& source);
 
 }  // namespace wkv::zoo

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <charconv>
-#include <fstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -78,17 +77,6 @@ std::filesystem::path write_checkpoint(const std::filesystem::path& output, int6
     if (path != complete && (steps_of(path) || leftover)) std::filesystem::remove_all(path);
   }
   return complete;
-}
-
-void write_text(const std::filesystem::path& path, const std::string& text) {
-  auto temporary = path;
-  temporary += kIncomplete;
-  std::ofstream stream(temporary, std::ios::binary);
-  if (!(stream << text << '\n').flush())
-    throw Error(ErrorCode::disk_full, fmt::format("{}: cannot be written", path.string()));
-  stream.close();
-  sync(temporary);
-  std::filesystem::rename(temporary, path);
 }
 
 }  // namespace wkv::zoo

@@ -18,7 +18,4 @@ WKV_API std::optional<std::filesystem::path> newest_checkpoint(const std::filesy
 WKV_API std::filesystem::path write_checkpoint(const std::filesystem::path& output, int64_t steps,
                                                const std::function<void(const std::filesystem::path& folder)>& fill);
 
-// Writes a text file whole or not at all.
-WKV_API void write_text(const std::filesystem::path& path, const std::string& text);
-
 }  // namespace wkv::zoo

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "io/atomic_file.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/evaluate.h"
@@ -99,6 +100,12 @@ void require_same_recipe(const std::filesystem::path& checkpoint, const TrainCon
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} was made with another {}: set it as {} has it, or choose another output folder",
                             checkpoint.string(), key, (checkpoint / "recipe.json").string()));
+}
+
+void write_text(const std::filesystem::path& path, const std::string& text) {
+  AtomicFile file(path);
+  file.write(text + "\n");
+  file.commit();
 }
 
 at::ScalarType export_dtype(const TrainConfig& config) {

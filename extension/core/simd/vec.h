@@ -156,8 +156,9 @@ inline void store_row(const accumulate_t<io_t>* from, int64_t n, io_t* to) {
   if (i < n) store_first(to + i, load(from + i), n - i);
 }
 
+// Inlined by force: the compiler takes a function that only prefetches for one without effect, and drops its calls.
 template <class io_t>
-inline void prefetch_row(const io_t* p, int64_t n) {
+[[gnu::always_inline]] inline void prefetch_row(const io_t* p, int64_t n) {
   for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(io_t))) __builtin_prefetch(p + i);
 }
 
@@ -225,21 +226,49 @@ inline V sums_of_rows(const V* rows) {
 
 // --- transposition ---
 
-// to[j][i] = from[i][j] for i < rows, j < columns; each row of `to` is padded with zeros up to to_stride.
+// Exchanges, for each pair of blocks of kBlock lanes, the upper block of x and the lower block of y.
+template <int kBlock, class V, int... kLane>
+inline void exchange(V& x, V& y, std::integer_sequence<int, kLane...>) {
+  constexpr int W = sizeof...(kLane);
+  const V lower = __builtin_shufflevector(x, y, ((kLane & kBlock) ? W + kLane - kBlock : kLane)...);
+  const V upper = __builtin_shufflevector(x, y, ((kLane & kBlock) ? W + kLane : kLane + kBlock)...);
+  x = lower;
+  y = upper;
+}
+
+// Transposes the square of as many vectors as a vector has lanes.
+template <int kBlock, int W, class V>
+inline void transpose_square(V (&rows)[W]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < W; ++i) {
+    if (!(i & kBlock)) exchange<kBlock>(rows[i], rows[i + kBlock], std::make_integer_sequence<int, W>());
+  }
+  if constexpr (kBlock > 1) transpose_square<kBlock / 2>(rows);
+}
+
+// to[j][i] = from[i][j] for i < rows, j < columns. Where to_stride leaves space for whole vectors, zeros pad the rows
+// of `to`.
 template <class acc_t>
 inline void transpose(const acc_t* from, int64_t from_stride, int64_t rows, int64_t columns, acc_t* to,
                       int64_t to_stride) {
-  constexpr int64_t kTile = 16;  // rows and columns of a tile share cache lines
-  for (int64_t j0 = 0; j0 < columns; j0 += kTile) {
-    const int64_t j1 = j0 + kTile < columns ? j0 + kTile : columns;
-    for (int64_t i0 = 0; i0 < rows; i0 += kTile) {
-      const int64_t i1 = i0 + kTile < rows ? i0 + kTile : rows;
-      for (int64_t j = j0; j < j1; ++j) {
-        for (int64_t i = i0; i < i1; ++i) to[j * to_stride + i] = from[i * from_stride + j];
+  constexpr int W = kLanes<acc_t>;
+  for (int64_t i0 = 0; i0 < rows; i0 += W) {
+    for (int64_t j0 = 0; j0 < columns; j0 += W) {
+      const int64_t width = columns - j0 < W ? columns - j0 : W;
+      Vec<acc_t> square[W] = {};
+      for (int64_t i = 0; i < W && i0 + i < rows; ++i) {
+        const acc_t* row = from + (i0 + i) * from_stride + j0;
+        square[i] = width == W ? load(row) : load_first(row, width);
       }
-    }
-    for (int64_t j = j0; j < j1; ++j) {
-      for (int64_t i = rows; i < to_stride; ++i) to[j * to_stride + i] = 0;
+      transpose_square<W / 2>(square);
+      for (int64_t j = 0; j < width; ++j) {
+        acc_t* row = to + (j0 + j) * to_stride + i0;
+        if (i0 + W <= to_stride) {
+          store(row, square[j]);
+        } else {
+          store_first(row, square[j], to_stride - i0);
+        }
+      }
     }
   }
 }

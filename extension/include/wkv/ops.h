@@ -15,7 +15,8 @@ namespace wkv::ops {
 //   exp(w_t)).
 // r, w, k, a, b: [B, T, H, N]; v: [B, T, H, M]; state: [B, H, M, N], fp32 (fp64 for fp64 inputs), none: zeros.
 // cu_seqlens: int32 or int64 [S + 1], packs S sequences along T (B = 1); state then has S rows.
-// Returns y [B, T, H, M] in the dtype of k, and the final state. Throws c10::Error that names the argument at fault.
+// Returns y [B, T, H, M] in the dtype of k, and the final state. Throws std::runtime_error that names the argument at
+// fault.
 WKV_API std::tuple<at::Tensor, at::Tensor> wkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k,
                                                 const at::Tensor& v, const at::Tensor& a, const at::Tensor& b,
                                                 const std::optional<at::Tensor>& state = std::nullopt,

@@ -84,7 +84,10 @@ class Model:
         return self._handle.is_training()
 
     def __call__(self, tokens: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        """tokens int64 [B, T] -> logits [B, T, V] and the state after the last token; state: what an earlier call gave."""
+        """tokens int64 [B, T] -> logits [B, T, V] and the state after the last token.
+
+        state: what an earlier call returned. Cutting a sequence anywhere changes nothing but rounding.
+        """
         logits, next_state = self._handle.forward(tokens, None if state is None else state._handle)
         return logits, State(next_state)
 

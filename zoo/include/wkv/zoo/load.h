@@ -40,9 +40,9 @@ WKV_API std::string guess_tokenizer(int64_t vocab_size);
 struct Description {
   std::string container, family, config_json;
   int64_t parameters = 0;
-  std::vector<std::pair<std::string, int64_t>> dtypes;  // name and number of elements, most frequent first
-  int64_t state_bytes = 0;                              // of one sequence; 0: no recurrent state
-  std::string tokenizer;                                // a guess from the size of the vocabulary; may be empty
+  std::vector<std::pair<at::ScalarType, int64_t>> dtypes;  // and the number of elements, most frequent first
+  int64_t state_bytes = 0;                                 // of one sequence; 0: no recurrent state
+  std::string tokenizer;                                   // a guess from the size of the vocabulary; may be empty
   std::vector<std::string> unused_tensors, unknown_config_keys;
 };
 WKV_API Description describe(const std::string& path, const LoadOptions& options = {});

@@ -24,8 +24,8 @@ struct SamplerOptions {
 
 // The distribution that a token is drawn from: softmax, top-p cut, top-k cut, then p^(1/temperature), normalised.
 // Tokens exactly as probable as the last one that top-p keeps are kept too; top-k, like the package, prefers the larger
-// id among equals. Throws wkv::Error for options out of range, and for logits of which one is NaN or +inf, or all are
-// -inf.
+// id among equals. top_p = 1 keeps every token (the package's fp32 sum may miss 1; it then keeps only the first one).
+// Throws wkv::Error for options out of range, and for logits of which one is NaN or +inf, or all are -inf.
 WKV_API std::vector<float> token_distribution(std::span<const float> logits, const SamplerOptions& options);
 
 // Draws tokens one after another: penalties over those drawn, then the distribution, then a draw. The same seed draws

@@ -1,0 +1,52 @@
+"""Where the tests find the package and their data, and what several of them share."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("WKV_TEST_DATA", ROOT.parent / "shared"))
+sys.path.insert(0, str(ROOT / "zoo/python"))
+
+
+def shared(path):
+    """A third-party file that is not ours to commit; the test is skipped where it is missing."""
+    if not (SHARED / path).exists():
+        pytest.skip(f"{SHARED / path} is missing")
+    return SHARED / path
+
+
+class Fixture:
+    """Golden tensors of one RWKV-7 model: f["out.logits"], its weights as a checkpoint, its configuration."""
+
+    def __init__(self, name, folder):
+        import safetensors.torch
+
+        data = ROOT / "tests/data/rwkv7"
+        self.tensors = safetensors.torch.load_file(data / f"{name}.safetensors")
+        self.config = data / f"{name}.json"
+        self.weights = self.part("w.")
+        self.path = folder / f"{name}.safetensors"
+        safetensors.torch.save_file(self.weights, self.path)
+
+    def __getitem__(self, name):
+        return self.tensors[name]
+
+    def part(self, prefix):
+        return {name.removeprefix(prefix): tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
+
+    def load(self, **options):
+        import wkv
+
+        return wkv.load(self.path, config=self.config, **options)
+
+
+@pytest.fixture(scope="session", params=["tiny", "tiny-h32", "tiny-h64"])
+def fixture(request, tmp_path_factory):
+    return Fixture(request.param, tmp_path_factory.mktemp("rwkv7"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return Fixture("tiny", tmp_path_factory.mktemp("rwkv7"))

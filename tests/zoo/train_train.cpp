@@ -1,0 +1,135 @@
+#include "wkv/zoo/train.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "wkv/error.h"
+
+namespace wkv::zoo {
+namespace {
+
+using testing::HasSubstr;
+
+// A tiny RWKV-7 on a tiny text, in an empty folder.
+TrainConfig tiny_run(const std::string& name) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / ("train_" + name);
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "the quick brown fox " + std::to_string(i) + "\n";
+  std::ofstream(folder / "text.txt", std::ios::binary) << text;
+  TrainConfig config;
+  config.output = (folder / "out").string();
+  config.data.files = {(folder / "text.txt").string()};
+  config.steps = 6;
+  config.batch = 2;
+  config.context = 16;
+  config.log_every = 1;
+  config.threads = 1;
+  config.model = {.layers = 2, .width = 16, .head_size = 8};
+  return config;
+}
+
+std::string content_of(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// metrics.jsonl but for the times.
+std::vector<nlohmann::json> metrics(const TrainConfig& config) {
+  std::ifstream stream(std::filesystem::path(config.output) / "metrics.jsonl");
+  std::vector<nlohmann::json> lines;
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(nlohmann::json::parse(line));
+    lines.back().erase("seconds");
+  }
+  return lines;
+}
+
+TrainReport run(const TrainConfig& config) {
+  std::ostringstream progress;
+  return train(config, progress);
+}
+
+TEST(Train, leaves_a_model_with_its_config_and_card) {
+  const auto config = tiny_run("files");
+  const auto report = run(config);
+  EXPECT_TRUE(report.finished);
+  EXPECT_EQ(report.steps, 6);
+  for (const char* file : {"model.safetensors", "config.json", "recipe.json", "card.json"})
+    EXPECT_TRUE(std::filesystem::exists(report.folder / file)) << file;
+  EXPECT_EQ(parse_train_config(report.folder / "recipe.json"), config);
+  const auto card = nlohmann::json::parse(content_of(report.folder / "card.json"));
+  EXPECT_EQ(card["steps"], 6);
+  EXPECT_EQ(card["held_out_bits_per_byte"], *report.held_out_bits_per_byte);
+}
+
+// A progress stream that sends the signal that a user or a scheduler would.
+struct StopAfterFourSteps : std::stringbuf {
+  int sync() override {
+    if (!sent && str().find("step 4  held-out") != std::string::npos) {
+      sent = true;
+      raise(SIGTERM);
+    }
+    return 0;
+  }
+  bool sent = false;
+};
+
+class ContinuedTraining : public testing::TestWithParam<std::string> {};
+
+TEST_P(ContinuedTraining, gives_the_same_model_and_metrics_as_one_run) {
+  auto whole = tiny_run("whole");
+  whole.data.order = GetParam();
+  whole.evaluate_every = 2;
+  run(whole);
+
+  auto parts = tiny_run("parts");
+  parts.data.order = GetParam();
+  parts.evaluate_every = 2;
+  StopAfterFourSteps buffer;
+  std::ostream stream(&buffer);
+  const auto stopped = train(parts, stream);
+  EXPECT_FALSE(stopped.finished);
+  EXPECT_EQ(stopped.steps, 4);
+  const std::filesystem::path output = parts.output;
+  std::ofstream(output / "metrics.jsonl", std::ios::app) << "{\"step\": 5}\n";  // as a run killed after its checkpoint
+  EXPECT_TRUE(run(parts).finished);
+  EXPECT_EQ(metrics(parts), metrics(whole));
+  EXPECT_EQ(content_of(output / "model.safetensors"),
+            content_of(std::filesystem::path(whole.output) / "model.safetensors"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Train, ContinuedTraining, testing::Values("shuffled", "consecutive"));
+
+TEST(Train, a_checkpoint_of_another_recipe_is_refused_by_its_first_key) {
+  auto config = tiny_run("another");
+  run(config);
+  config.optimizer.learning_rate = 2e-3;
+  EXPECT_THAT([&] { run(config); }, testing::ThrowsMessage<Error>(HasSubstr("another optimizer.learning_rate")));
+}
+
+TEST(Train, a_finished_run_goes_on_when_steps_are_raised) {
+  auto config = tiny_run("raised");
+  run(config);
+  config.steps = 8;
+  EXPECT_EQ(run(config).steps, 8);
+}
+
+TEST(Train, a_vocabulary_smaller_than_the_tokenizers_is_refused) {
+  auto config = tiny_run("vocabulary");
+  config.model.vocab = 255;
+  EXPECT_THAT([&] { run(config); }, testing::ThrowsMessage<Error>(HasSubstr("model.vocab must be at least")));
+}
+
+}  // namespace
+}  // namespace wkv::zoo
