@@ -9,7 +9,7 @@ namespace wkv {
 class Scratch {
  public:
   explicit Scratch(int64_t bytes) : memory_(::operator new(static_cast<size_t>(bytes), kAlignment)) {}
-  void* get() const { return memory_.get(); }
+  char* get() const { return static_cast<char*>(memory_.get()); }
 
  private:
   static constexpr std::align_val_t kAlignment{64};

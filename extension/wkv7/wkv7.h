@@ -41,10 +41,16 @@ struct Wkv7Gradients {
   void* state_before;
 };
 
+// A part of a forward: tokens begin, ..., end - 1 of the sequence and values first_value, ..., last_value - 1, of which
+// first_value is a multiple of kWkv7ColumnBlock.
+struct Wkv7Part {
+  int64_t begin, end, first_value, last_value;
+};
+
 struct Wkv7Kernels {
-  // Values first_value, ..., last_value - 1 only; first_value is a multiple of kWkv7ColumnBlock.
-  void (*forward)(const Wkv7Inputs&, const Wkv7Sequence&, const Wkv7Outputs&, int64_t first_value, int64_t last_value,
-                  void* scratch);
+  // Parts of the same values follow one another in time, from token 0 to the last, with the same scratch: it carries
+  // the state.
+  void (*forward)(const Wkv7Inputs&, const Wkv7Sequence&, const Wkv7Outputs&, const Wkv7Part&, void* scratch);
   void (*backward)(const Wkv7Inputs&, const Wkv7Sequence&, const Wkv7Gradients&, void* scratch);
   // Bytes of scratch, to be aligned to 64.
   int64_t (*forward_scratch)(const Wkv7Inputs&);

@@ -25,29 +25,29 @@ int64_t wkv7_forward_scratch(const Wkv7Inputs& in) {
 }
 
 template <class io_t>
-void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Outputs& out, int64_t first_value,
-                  int64_t last_value, void* scratch) {
+void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Outputs& out, const Wkv7Part& part,
+                  void* scratch) {
   using acc_t = accumulate_t<io_t>;
-  const int64_t N = in.key_size, T = sequence.length, values = last_value - first_value,
-                columns = padded<acc_t>(values);
+  const int64_t N = in.key_size, T = sequence.length, first_value = part.first_value,
+                values = part.last_value - first_value, columns = padded<acc_t>(values);
   Arena arena(scratch);
   Wkv7ForwardScratch<acc_t> my(arena, N, values);
   const Wkv7Token<acc_t> x{.d = my.d, .k = my.k, .b = my.b, .r = my.r, .a_next = my.a_next, .v = my.v};
 
-  if (sequence.state_before) {
+  if (part.begin == 0 && sequence.state_before) {
     transpose(row_of<acc_t>(sequence.state_before, first_value * N), N, values, N, my.state, columns);
-  } else {
+  } else if (part.begin == 0) {
     for (int64_t i = 0; i < N * columns; ++i) my.state[i] = 0;
   }
-  if (T > 0) {
+  if (part.begin == 0 && T > 0) {
     load_row(row_of<io_t>(in.a, Wkv7Rows(in, sequence, 0).key), N, my.a_next);
     multiply_state(x.a_next, my.state, N, columns, my.sa);
   }
-  for (int64_t t = 0; t < T; ++t) {
+  for (int64_t t = part.begin; t < part.end; ++t) {
     const Wkv7Rows at(in, sequence, t), next(in, sequence, t + 1 < T ? t + 1 : t),
         ahead(in, sequence, t + 3 < T ? t + 3 : t);
-    prefetch_token<io_t>(in, ahead);
-    prefetch_row(row_of<const io_t>(out.y, ahead.value + first_value), values);
+    const Wkv7Prefetch<io_t> prefetch(in, out.y, ahead, first_value, values);
+    prefetch.rest(N);
 
     load_decay<io_t>(in, at.key, my.d);
     load_row(row_of<io_t>(in.k, at.key), N, my.k);
@@ -55,10 +55,10 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
     load_row(row_of<io_t>(in.r, at.key), N, my.r);
     load_row(row_of<io_t>(in.a, next.key), N, my.a_next);
     load_row(row_of<io_t>(in.v, at.value + first_value), values, my.v);
-    step<true>(x, N, columns, my.state, my.state, my.sa, my.sa, my.y);
+    step<true>(x, N, columns, my.state, my.state, my.sa, my.sa, my.y, prefetch);
     store_row(my.y, values, row_of<io_t>(out.y, at.value + first_value));
   }
-  transpose(my.state, columns, N, values, row_of<acc_t>(out.state_after, first_value * N), N);
+  if (part.end == T) transpose(my.state, columns, N, values, row_of<acc_t>(out.state_after, first_value * N), N);
 }
 
 }  // namespace wkv::WKV_ISA

@@ -63,17 +63,48 @@ struct Wkv7Token {
   const acc_t* v;
 };
 
-// Asks for the rows of a token that is soon to be read: rows of a head are too far apart for the hardware to foresee.
+// The rows of a token that is soon to be read, asked for one by one while the sweep goes over the keys of an earlier
+// token: rows of a head are too far apart for the hardware to foresee, and all of them at once are more lines than a
+// core can wait for.
 template <class io_t>
-[[gnu::always_inline]] inline void prefetch_token(const Wkv7Inputs& in, const Wkv7Rows& rows) {
-  for (const void* tensor : {in.r, in.k, in.a, in.b}) prefetch_row(row_of<io_t>(tensor, rows.key), in.key_size);
-  if (in.float_w) {
-    prefetch_row(row_of<float>(in.w, rows.key), in.key_size);
-  } else {
-    prefetch_row(row_of<io_t>(in.w, rows.key), in.key_size);
+class Wkv7Prefetch {
+ public:
+  static constexpr int64_t kKeysBetween = 8;  // in the sweep, between two rows
+
+  [[gnu::always_inline]] Wkv7Prefetch(const Wkv7Inputs& in, const void* y, const Wkv7Rows& rows, int64_t first_value,
+                                      int64_t values) {
+    const int64_t size = sizeof(io_t), keys = in.key_size * size;
+    for (const void* tensor : {in.r, in.k, in.a, in.b}) add(tensor, rows.key * size, keys);
+    const int64_t w_size = in.float_w ? static_cast<int64_t>(sizeof(float)) : size;
+    add(in.w, rows.key * w_size, in.key_size * w_size);
+    for (const void* tensor : {in.v, y}) add(tensor, (rows.value + first_value) * size, values * size);
   }
-  prefetch_row(row_of<io_t>(in.v, rows.value), in.value_size);
-}
+
+  // At key i of the sweep.
+  [[gnu::always_inline]] void operator()(int64_t i) const {
+    if (i % kKeysBetween == 0 && i / kKeysBetween < kRows) row(i / kKeysBetween);
+  }
+  // Those that a sweep over so few keys doesn't come to.
+  [[gnu::always_inline]] void rest(int64_t keys) const {
+    for (int64_t n = (keys + kKeysBetween - 1) / kKeysBetween; n < kRows; ++n) row(n);
+  }
+
+ private:
+  static constexpr int64_t kRows = 7;
+  [[gnu::always_inline]] void add(const void* tensor, int64_t offset, int64_t bytes) {
+    first_[count_] = static_cast<const char*>(tensor) + offset;
+    bytes_[count_++] = bytes;
+  }
+  [[gnu::always_inline]] void row(int64_t n) const { prefetch_row(first_[n], bytes_[n]); }
+
+  const char* first_[kRows];
+  int64_t bytes_[kRows];
+  int64_t count_ = 0;
+};
+
+struct NoPrefetch {
+  void operator()(int64_t) const {}
+};
 
 // sa += the sums over the keys of a_i S_ij, for `columns` columns (a whole number of vectors).
 template <class acc_t>
@@ -87,9 +118,9 @@ inline void multiply_state(const acc_t* a, const acc_t* state, int64_t rows, int
 }
 
 // C vectors of columns: before -> after (may be the same), sa of this token -> sa of the next, and y.
-template <int C, bool kOutput, class acc_t>
+template <int C, bool kOutput, class acc_t, class Prefetch>
 inline void step_columns(const Wkv7Token<acc_t>& x, int64_t rows, int64_t stride, int64_t j, const acc_t* before,
-                         acc_t* after, const acc_t* sa, acc_t* sa_next, acc_t* y) {
+                         acc_t* after, const acc_t* sa, acc_t* sa_next, acc_t* y, const Prefetch& prefetch) {
   constexpr int W = kLanes<acc_t>;
   using V = Vec<acc_t>;
   V v[C], s[C], sum[C] = {}, next[C] = {};
@@ -98,6 +129,7 @@ inline void step_columns(const Wkv7Token<acc_t>& x, int64_t rows, int64_t stride
     s[c] = load(sa + j + c * W);
   }
   for (int64_t i = 0; i < rows; ++i) {
+    prefetch(i);
     const V d = broadcast(x.d[i]), k = broadcast(x.k[i]), b = broadcast(x.b[i]), r = broadcast(x.r[i]),
             a = broadcast(x.a_next[i]);
     const acc_t* from = before + i * stride + j;
@@ -131,11 +163,16 @@ inline void for_column_blocks(int64_t columns, const Step& step) {
   if (j < columns) step(j, std::integral_constant<int, 1>());
 }
 
-template <bool kOutput, class acc_t>
+template <bool kOutput, class acc_t, class Prefetch = NoPrefetch>
 inline void step(const Wkv7Token<acc_t>& x, int64_t rows, int64_t columns, const acc_t* before, acc_t* after,
-                 const acc_t* sa, acc_t* sa_next, acc_t* y) {
+                 const acc_t* sa, acc_t* sa_next, acc_t* y, const Prefetch& prefetch = {}) {
   for_column_blocks<acc_t>(columns, [&](int64_t j, auto vectors) {
-    step_columns<decltype(vectors)::value, kOutput>(x, rows, columns, j, before, after, sa, sa_next, y);
+    constexpr int kVectors = decltype(vectors)::value;
+    if (j == 0) {
+      step_columns<kVectors, kOutput>(x, rows, columns, j, before, after, sa, sa_next, y, prefetch);
+    } else {
+      step_columns<kVectors, kOutput>(x, rows, columns, j, before, after, sa, sa_next, y, NoPrefetch());
+    }
   });
 }
 
