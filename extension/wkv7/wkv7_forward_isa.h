@@ -32,7 +32,6 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
                 values = part.last_value - first_value, columns = padded<acc_t>(values);
   Arena arena(scratch);
   Wkv7ForwardScratch<acc_t> my(arena, N, values);
-  const Wkv7Token<acc_t> x{.d = my.d, .k = my.k, .b = my.b, .r = my.r, .a_next = my.a_next, .v = my.v};
 
   if (part.begin == 0 && sequence.state_before) {
     transpose(row_of<acc_t>(sequence.state_before, first_value * N), N, values, N, my.state, columns);
@@ -41,7 +40,7 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
   }
   if (part.begin == 0 && T > 0) {
     load_row(row_of<io_t>(in.a, Wkv7Rows(in, sequence, 0).key), N, my.a_next);
-    multiply_state(x.a_next, my.state, N, columns, my.sa);
+    multiply_state(my.a_next, my.state, N, columns, my.sa);
   }
   for (int64_t t = part.begin; t < part.end; ++t) {
     const Wkv7Rows at(in, sequence, t), next(in, sequence, t + 1 < T ? t + 1 : t),
@@ -50,10 +49,12 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
     prefetch.rest(N);
 
     load_decay<io_t>(in, at.key, my.d);
-    load_row(row_of<io_t>(in.k, at.key), N, my.k);
-    load_row(row_of<io_t>(in.b, at.key), N, my.b);
-    load_row(row_of<io_t>(in.r, at.key), N, my.r);
-    load_row(row_of<io_t>(in.a, next.key), N, my.a_next);
+    const Wkv7Token<acc_t> x{.d = my.d,
+                             .k = as_row(row_of<io_t>(in.k, at.key), N, my.k),
+                             .b = as_row(row_of<io_t>(in.b, at.key), N, my.b),
+                             .r = as_row(row_of<io_t>(in.r, at.key), N, my.r),
+                             .a_next = as_row(row_of<io_t>(in.a, next.key), N, my.a_next),
+                             .v = my.v};
     load_row(row_of<io_t>(in.v, at.value + first_value), values, my.v);
     step<true>(x, N, columns, my.state, my.state, my.sa, my.sa, my.y, prefetch);
     store_row(my.y, values, row_of<io_t>(out.y, at.value + first_value));

@@ -1,5 +1,7 @@
 // One token of wkv7 on the inner state S[key][value]: what the forward and the recomputation of the backward share.
 #pragma once
+#include <type_traits>
+
 #include "core/arena.h"
 #include "core/simd/vec.h"
 #include "wkv7/wkv7.h"
@@ -23,6 +25,17 @@ const io_t* row_of(const void* tensor, int64_t offset) {
 template <class io_t>
 io_t* row_of(void* tensor, int64_t offset) {
   return static_cast<io_t*>(tensor) + offset;
+}
+
+// A row of which single values are read: where it is, if it is of the accumulation type, else converted in `scratch`.
+template <class io_t, class acc_t>
+const acc_t* as_row(const io_t* row, int64_t n, acc_t* scratch) {
+  if constexpr (std::is_same_v<io_t, acc_t>) {
+    return row;
+  } else {
+    load_row(row, n, scratch);
+    return scratch;
+  }
 }
 
 template <class acc_t>

@@ -124,7 +124,7 @@ TEST(PthReader, files_without_a_dict_of_tensors_are_refused_by_what_they_are) {
                         {"expanded.pth", "expanded"},
                         {"torchscript.pt", "TorchScript archive"}})
     expect_error(ErrorCode::unsupported_format, c.message,
-                 [&] { zoo::open_tensors(data("containers/refused-"s + c.file)); });
+                 [&] { zoo::open_tensors(test::data("containers/refused-"s + c.file)); });
 }
 
 TEST(PthReader, other_zip_archives_are_named) {

@@ -156,10 +156,14 @@ inline void store_row(const accumulate_t<io_t>* from, int64_t n, io_t* to) {
   if (i < n) store_first(to + i, load(from + i), n - i);
 }
 
+// Every cache line that a row has a part in: rows of strangers' tensors are not always aligned to lines.
 // Inlined by force: the compiler takes a function that only prefetches for one without effect, and drops its calls.
 template <class io_t>
-[[gnu::always_inline]] inline void prefetch_row(const io_t* p, int64_t n) {
-  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(io_t))) __builtin_prefetch(p + i);
+[[gnu::always_inline]] inline void prefetch_row(const io_t* row, int64_t n) {
+  const auto begin = reinterpret_cast<uintptr_t>(row), end = reinterpret_cast<uintptr_t>(row + n);
+  for (uintptr_t line = begin / 64 * 64; line < end; line += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(line));
+  }
 }
 
 // --- exp ---
