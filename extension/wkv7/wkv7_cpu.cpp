@@ -12,7 +12,7 @@ namespace {
 
 using OptionalTensor = std::optional<Tensor>;
 
-constexpr int64_t kTokensInTurn = 64;
+constexpr int64_t kTokensInTurn = 8;
 constexpr int64_t kScratchTogether = 512 << 10;  // bytes: a part of a core's second-level cache
 
 struct Wkv7Call {

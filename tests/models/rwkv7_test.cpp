@@ -1,6 +1,7 @@
 // What is RWKV-7's own: initial values, rank rules, options.
 #include "wkv/models/rwkv7.h"
 
+#include <ATen/Context.h>
 #include <ATen/ops/linalg_svdvals.h>
 #include <gtest/gtest.h>
 
@@ -16,6 +17,7 @@ namespace wkv::test {
 namespace {
 
 models::RWKV7 initial_model() {
+  at::manual_seed(1);
   return models::RWKV7(models::RWKV7Options{
       .layers = 12,
       .width = 128,
