@@ -17,10 +17,11 @@ class LanguageModelTest : public testing::TestWithParam<LanguageModelCase> {
   }
 
   std::shared_ptr<models::LanguageModel> load(at::ScalarType dtype) {
-    return zoo::load_language_model((folder / "model.safetensors").string(),
-                                    {.config = (test::data(GetParam().family) / (GetParam().fixture + ".json")).string(),
-                                     .family = GetParam().family,
-                                     .dtype = dtype});
+    return zoo::load_language_model(
+        (folder / "model.safetensors").string(),
+        {.config = (test::data(GetParam().family) / (GetParam().fixture + ".json")).string(),
+         .family = GetParam().family,
+         .dtype = dtype});
   }
 
   const at::Tensor& tokens() { return fixture["in.idx"]; }
@@ -160,10 +161,12 @@ TEST_P(LanguageModelTest, tokens_outside_the_vocabulary_or_of_another_dtype_are_
 TEST_P(LanguageModelTest, parameter_groups_are_the_published_recipe) {
   const auto model = load(at::kFloat);
   std::set<std::tuple<std::string, bool, double>> expected, found;
-  const auto json = nlohmann::json::parse(std::ifstream(test::data(GetParam().family) / (GetParam().fixture + ".json")));
+  const auto json =
+      nlohmann::json::parse(std::ifstream(test::data(GetParam().family) / (GetParam().fixture + ".json")));
   for (const auto& group : json.at("optimizer_groups_weight_decay_0p1")) {
     for (const auto& name : group.at("names")) {
-      expected.emplace(name, group.at("weight_decay").template get<double>() > 0, group.at("lr_scale").template get<double>());
+      expected.emplace(name, group.at("weight_decay").template get<double>() > 0,
+                       group.at("lr_scale").template get<double>());
     }
   }
   for (const auto& group : model->parameter_groups()) {
@@ -172,11 +175,12 @@ TEST_P(LanguageModelTest, parameter_groups_are_the_published_recipe) {
   EXPECT_EQ(found, expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, LanguageModelTest, testing::ValuesIn(language_model_cases()), [](const auto& test_info) {
-  std::string name = test_info.param.family + "_" + test_info.param.fixture;
-  std::ranges::replace(name, '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Published, LanguageModelTest, testing::ValuesIn(language_model_cases()),
+                         [](const auto& test_info) {
+                           std::string name = test_info.param.family + "_" + test_info.param.fixture;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace wkv::test
