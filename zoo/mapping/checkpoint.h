@@ -14,6 +14,8 @@ class Checkpoint {
  public:
   // path: for messages.
   Checkpoint(TensorSource source, std::string path);
+  Checkpoint(const Checkpoint&) = delete;  // tensors_ points into source_
+  Checkpoint& operator=(const Checkpoint&) = delete;
 
   const std::string& path() const { return path_; }
   const std::string& container() const { return source_.container; }
