@@ -55,6 +55,13 @@ const std::vector<int64_t>& Checkpoint::shape(const std::string& name, size_t di
   return shape;
 }
 
+void Checkpoint::require_shape(const std::string& name, const std::vector<int64_t>& expected) const {
+  if (const auto& found = shape(name, expected.size()); found != expected) {
+    throw Error(ErrorCode::shape_mismatch, fmt::format("{}: {} must be [{}], got [{}]", path_, name,
+                                                       fmt::join(expected, ", "), fmt::join(found, ", ")));
+  }
+}
+
 int64_t Checkpoint::count_blocks(const std::string& prefix) const {
   std::set<int64_t> indices;
   for (auto it = tensors_.lower_bound(prefix); it != tensors_.end() && it->first.starts_with(prefix); ++it) {

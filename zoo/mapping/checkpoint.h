@@ -24,6 +24,9 @@ class Checkpoint {
   bool has_prefix(const std::string& prefix) const;
   // The shape of a tensor that must be there with so many dimensions; throws wkv::Error otherwise.
   const std::vector<int64_t>& shape(const std::string& name, size_t dimensions) const;
+  // A tensor that must be there with this shape; throws wkv::Error otherwise. Asked of a square matrix, it proves a
+  // width that would else be taken from one row before memory for its square is.
+  void require_shape(const std::string& name, const std::vector<int64_t>& expected) const;
   // Number of blocks: one more than the largest i of names "<prefix><i>.<rest>"; throws wkv::Error when an index is
   // left out.
   int64_t count_blocks(const std::string& prefix) const;

@@ -26,6 +26,7 @@ std::shared_ptr<models::Model> build_rwkv7(const Checkpoint& file, Config& confi
   o.layers = file.count_blocks("blocks.");
   o.vocab = file.shape("emb.weight", 2)[0];
   o.width = file.shape("emb.weight", 2)[1];
+  file.require_shape("blocks.0.att.key.weight", {o.width, o.width});
   o.head_size = file.shape("blocks.0.att.r_k", 2)[1];
   o.ffn_width = file.shape("blocks.0.ffn.key.weight", 2)[0];
   o.ranks.decay = file.shape("blocks.0.att.w1", 2)[1];

@@ -20,6 +20,7 @@ std::shared_ptr<models::Model> build_digits(const Checkpoint& file, Config& conf
   while (file.has(fmt::format("rwkv{}.r_k", o.layers + 1))) ++o.layers;
   o.vocab = file.shape("e.weight", 2)[0];
   o.width = file.shape("e.weight", 2)[1];
+  file.require_shape("rwkv1.key.weight", {o.width, o.width});
   o.head_size = file.shape("rwkv1.r_k", 2)[1];
   o.ffn_width = file.shape("ffn1.key.weight", 2)[0];
   o.ranks = {.decay = file.shape("rwkv1.w1", 2)[1],
