@@ -3,12 +3,11 @@
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 
-#include "wkv/error.h"
+#include "text/model_fit.h"
 
 namespace wkv::zoo {
 namespace {
@@ -34,17 +33,11 @@ double negative_log_likelihood(models::LanguageModel& model, const at::Tensor& t
 
 Score score(models::LanguageModel& model, const Tokenizer& tokenizer, std::string_view text) {
   const auto start = std::chrono::steady_clock::now();
-  std::vector<int64_t> tokens =
-      tokenizer.end_of_text() ? std::vector<int64_t>{*tokenizer.end_of_text()} : tokenizer.encode("\n");
+  std::vector<int64_t> tokens = opening_tokens(tokenizer);
   const auto before = static_cast<int64_t>(tokens.size());
   const std::vector<int64_t> encoded = tokenizer.encode(text);
   tokens.insert(tokens.end(), encoded.begin(), encoded.end());
-  if (const int64_t largest = *std::ranges::max_element(tokens); largest >= model.vocab_size()) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("the tokenizer {} does not fit the model: the text has token {}, the "
-                            "model's vocabulary ends at {}",
-                            tokenizer.name(), largest, model.vocab_size() - 1));
-  }
+  require_fit(tokenizer, tokens, model.vocab_size(), "text");
   Score result{.tokens = static_cast<int64_t>(tokens.size()) - before};
   result.nats = negative_log_likelihood(model, at::tensor(tokens, at::kLong));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

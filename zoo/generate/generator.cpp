@@ -7,6 +7,7 @@
 #include <random>
 
 #include "generate/stop_filter.h"
+#include "text/model_fit.h"
 #include "wkv/error.h"
 #include "wkv/zoo/generate.h"
 #include "wkv/zoo/utf8.h"
@@ -21,20 +22,12 @@ std::vector<int64_t> prompt_tokens(const zoo::Tokenizer& tokenizer, std::string_
                                    int64_t model_vocab) {
   std::vector<int64_t> tokens = tokenizer.encode(prompt);
   if (tokens.empty() && context.state.empty()) {
-    tokens = tokenizer.end_of_text() ? std::vector{*tokenizer.end_of_text()} : tokenizer.encode("\n");
+    tokens = zoo::opening_tokens(tokenizer);
   }
   if (tokens.empty() && !context.hidden.defined()) {
     throw Error(ErrorCode::invalid_argument, "generate: a state alone doesn't tell the next token: give a prompt");
   }
-  for (const int64_t token : tokens) {
-    if (token >= model_vocab) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format(
-              "the tokenizer {} does not fit the model: the prompt has token {}, the model's vocabulary ends at {}",
-              tokenizer.name(), token, model_vocab - 1));
-    }
-  }
+  zoo::require_fit(tokenizer, tokens, model_vocab, "prompt");
   return tokens;
 }
 
