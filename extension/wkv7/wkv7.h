@@ -11,15 +11,15 @@
 #include <cstdint>
 
 #include "core/cpu_features.h"
+#include "core/decay_input.h"
 #include "core/io_type.h"
 
 namespace wkv {
 
 struct Wkv7Inputs {
-  const void *r, *w, *k, *v, *a, *b;  // [tokens, heads, key_size], v: [tokens, heads, value_size]
+  const void *r, *k, *v, *a, *b;  // [tokens, heads, key_size], v: [tokens, heads, value_size]
+  DecayInput decay;               // [tokens, heads, key_size]
   int64_t heads, key_size, value_size;
-  bool float_w;  // w is fp32, whatever the dtype of the others
-  bool log_decay;
 };
 
 // One head of one sequence: tokens first_token, ..., first_token + length - 1. States are [value_size, key_size], fp32
@@ -38,7 +38,7 @@ struct Wkv7Gradients {
   const void* y;            // dL/dy [tokens, heads, value_size]
   const void* state_after;  // dL/d(state after) of the sequence's head
   void *r, *w, *k, *v, *a, *b;
-  void* state_before;
+  void* state_before;  // null: not wanted
 };
 
 // A part of a forward: tokens begin, ..., end - 1 of the sequence and values first_value, ..., last_value - 1, of which

@@ -151,7 +151,7 @@ class Wkv7Backward {
       recompute(start, length, checkpoint);
       for (int64_t t = length - 1; t >= 0; --t) back(start, t, t > 0 ? my_.states + (t - 1) * my_.state : checkpoint);
     }
-    transpose(my_.G, my_.columns, N, M, row_of<acc_t>(grad_.state_before, 0), N);
+    if (grad_.state_before) transpose(my_.G, my_.columns, N, M, row_of<acc_t>(grad_.state_before, 0), N);
   }
 
  private:
@@ -161,7 +161,7 @@ class Wkv7Backward {
   void load_token(int64_t t, int64_t at) {
     Wkv7Prefetch<io_t>(in_, grad_.y, rows(t + 3), 0, M).rest(0);
     const Wkv7Rows from = rows(t);
-    load_decay<io_t>(in_, from.key, my_.d + at * my_.rows, my_.slope + at * my_.rows);
+    load_decay<io_t>(in_.decay, from.key, N, my_.d + at * my_.rows, my_.slope + at * my_.rows);
     load_row(row_of<io_t>(in_.k, from.key), N, my_.k + at * my_.rows);
     load_row(row_of<io_t>(in_.b, from.key), N, my_.b + at * my_.rows);
     load_row(row_of<io_t>(in_.a, rows(t + 1).key), N, my_.a + (at + 1) * my_.rows);
@@ -221,7 +221,7 @@ class Wkv7Backward {
     for (int64_t i = 0; i < N; i += kLanes<acc_t>) {
       store(my_.gradient + i, sums_of_rows(my_.dd + i) * load(my_.slope + t * my_.rows + i));
     }
-    if (!in_.float_w) {
+    if (!in_.decay.float_w) {
       store_row(my_.gradient, N, row_of<io_t>(grad_.w, at.key));
     } else {
       for (int64_t i = 0; i < N; ++i) row_of<float>(grad_.w, at.key)[i] = static_cast<float>(my_.gradient[i]);

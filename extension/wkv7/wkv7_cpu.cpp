@@ -34,16 +34,14 @@ struct Wkv7Call {
         state(state_ ? OptionalTensor(contiguous(*state_)) : std::nullopt),
         sequences(sequences_of(op, r.size(0), r.size(1), cu_seqlens)),
         inputs{.r = r.const_data_ptr(),
-               .w = w.const_data_ptr(),
                .k = k.const_data_ptr(),
                .v = v.const_data_ptr(),
                .a = a.const_data_ptr(),
                .b = b.const_data_ptr(),
+               .decay = {w.const_data_ptr(), w.scalar_type() == ScalarType::Float, log_decay},
                .heads = r.size(2),
                .key_size = r.size(3),
-               .value_size = v.size(3),
-               .float_w = w.scalar_type() == ScalarType::Float,
-               .log_decay = log_decay},
+               .value_size = v.size(3)},
         kernels(wkv7_kernels().of[static_cast<int>(io_type(r))]) {}
 
   std::vector<int64_t> state_shape() const {
@@ -121,7 +119,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_r = gradient_of(call.r), grad_w = gradient_of(call.w), grad_k = gradient_of(call.k),
          grad_v = gradient_of(call.v), grad_a = gradient_of(call.a), grad_b = gradient_of(call.b);
-  Tensor grad_before = new_empty(call.v, call.state_shape(), state_type(call.r));
+  Tensor grad_before = call.state ? gradient_of(*call.state) : new_empty(grad_y, {0});
   const Wkv7Gradients all{.y = grad_y.const_data_ptr(),
                           .state_after = grad_state.const_data_ptr(),
                           .r = grad_r.mutable_data_ptr(),
@@ -130,7 +128,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
                           .v = grad_v.mutable_data_ptr(),
                           .a = grad_a.mutable_data_ptr(),
                           .b = grad_b.mutable_data_ptr(),
-                          .state_before = grad_before.mutable_data_ptr()};
+                          .state_before = call.state ? grad_before.mutable_data_ptr() : nullptr};
 
   int64_t scratch_bytes = 0;
   for (const Sequence& sequence : call.sequences) {
@@ -144,7 +142,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
         const int64_t row = task / call.inputs.heads, head = task % call.inputs.heads;
         Wkv7Gradients grad = all;
         grad.state_after = call.state_of(static_cast<const char*>(all.state_after), row, head);
-        grad.state_before = call.state_of(static_cast<char*>(all.state_before), row, head);
+        if (call.state) grad.state_before = call.state_of(static_cast<char*>(all.state_before), row, head);
         call.kernels.backward(call.inputs, call.sequence(row, head), grad, scratch.get());
       }
     });

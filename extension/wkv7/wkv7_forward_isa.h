@@ -48,7 +48,7 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
     const Wkv7Prefetch<io_t> prefetch(in, out.y, ahead, first_value, values);
     prefetch.rest(N);
 
-    load_decay<io_t>(in, at.key, my.d);
+    load_decay<io_t>(in.decay, at.key, N, my.d);
     const Wkv7Token<acc_t> x{.d = my.d,
                              .k = as_row(row_of<io_t>(in.k, at.key), N, my.k),
                              .b = as_row(row_of<io_t>(in.b, at.key), N, my.b),

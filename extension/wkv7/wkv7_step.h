@@ -1,9 +1,8 @@
 // One token of wkv7 on the inner state S[key][value]: what the forward and the recomputation of the backward share.
 #pragma once
-#include <type_traits>
-
 #include "core/arena.h"
-#include "core/simd/vec.h"
+#include "core/simd/decay.h"
+#include "core/simd/rows.h"
 #include "wkv7/wkv7.h"
 
 namespace wkv::WKV_ISA {
@@ -17,56 +16,6 @@ struct Wkv7Rows {
   }
   int64_t key, value;
 };
-
-template <class io_t>
-const io_t* row_of(const void* tensor, int64_t offset) {
-  return static_cast<const io_t*>(tensor) + offset;
-}
-template <class io_t>
-io_t* row_of(void* tensor, int64_t offset) {
-  return static_cast<io_t*>(tensor) + offset;
-}
-
-// A row of which single values are read: where it is, if it is of the accumulation type, else converted in `scratch`.
-template <class io_t, class acc_t>
-const acc_t* as_row(const io_t* row, int64_t n, acc_t* scratch) {
-  if constexpr (std::is_same_v<io_t, acc_t>) {
-    return row;
-  } else {
-    load_row(row, n, scratch);
-    return scratch;
-  }
-}
-
-template <class acc_t>
-void load_float_row(const float* from, int64_t n, acc_t* to) {
-  if constexpr (sizeof(acc_t) == 4) {
-    load_row(from, n, to);
-  } else {
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
-  }
-}
-
-// The decay factor of each key, d; and the derivative of d by w where the row `slope` is given.
-template <class io_t, class acc_t = accumulate_t<io_t>>
-inline void load_decay(const Wkv7Inputs& in, int64_t offset, acc_t* d, acc_t* slope = nullptr) {
-  constexpr int W = kLanes<acc_t>;
-  if (in.float_w) {
-    load_float_row(row_of<float>(in.w, offset), in.key_size, d);
-  } else {
-    load_row(row_of<io_t>(in.w, offset), in.key_size, d);
-  }
-  for (int64_t i = 0; i < in.key_size; i += W) {
-    const Vec<acc_t> outer = exp(load(d + i));
-    const Vec<acc_t> factor = in.log_decay ? outer : exp(-outer);
-    store(d + i, factor);
-    if (slope) {
-      const Vec<acc_t> zero = {};
-      // Where exp(w) overflowed, factor * exp(w) would be 0 * inf.
-      store(slope + i, in.log_decay ? factor : factor == zero ? zero : -outer * factor);
-    }
-  }
-}
 
 // The rows of a token as the accumulation type, padded with zeros to whole vectors.
 template <class acc_t>
@@ -88,8 +37,8 @@ class Wkv7Prefetch {
                                       int64_t values) {
     const int64_t size = sizeof(io_t), keys = in.key_size * size;
     for (const void* tensor : {in.r, in.k, in.a, in.b}) add(tensor, rows.key * size, keys);
-    const int64_t w_size = in.float_w ? static_cast<int64_t>(sizeof(float)) : size;
-    add(in.w, rows.key * w_size, in.key_size * w_size);
+    const int64_t w_size = in.decay.float_w ? static_cast<int64_t>(sizeof(float)) : size;
+    add(in.decay.w, rows.key * w_size, in.key_size * w_size);
     for (const void* tensor : {in.v, y}) add(tensor, (rows.value + first_value) * size, values * size);
   }
 
@@ -158,22 +107,6 @@ inline void step_columns(const Wkv7Token<acc_t>& x, int64_t rows, int64_t stride
     if constexpr (kOutput) store(y + j + c * W, sum[c]);
     store(sa_next + j + c * W, next[c]);
   }
-}
-
-// Calls step(j, number of vectors as an integral_constant) for blocks that together cover the columns.
-template <class acc_t, class Step>
-inline void for_column_blocks(int64_t columns, const Step& step) {
-  constexpr int W = kLanes<acc_t>;
-  constexpr int kBlock = kVectorBytes == 64 ? 4 : 2;  // as many as the registers hold
-  int64_t j = 0;
-  for (; j + kBlock * W <= columns; j += kBlock * W) step(j, std::integral_constant<int, kBlock>());
-  if constexpr (kBlock > 2) {
-    if (j + 2 * W <= columns) {
-      step(j, std::integral_constant<int, 2>());
-      j += 2 * W;
-    }
-  }
-  if (j < columns) step(j, std::integral_constant<int, 1>());
 }
 
 template <bool kOutput, class acc_t, class Prefetch = NoPrefetch>

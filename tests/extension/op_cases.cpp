@@ -1,66 +1,47 @@
-// The rows of the op table.
+// The table of ops, and what its rows are made of.
 #include "extension/op_cases.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "reference/wkv7.h"
-#include "wkv/ops.h"
+#include <algorithm>
 
 namespace wkv::test {
 namespace {
 
 const auto kDoubles = at::TensorOptions().dtype(at::kDouble);
 
-at::Tensor normal_rows(const OpShape& s, int64_t size, double scale) {
-  return at::randn({s.batch, s.time, s.heads, size}, kDoubles) * scale;
+std::vector<OpCase>& table() {
+  static std::vector<OpCase> cases;
+  return cases;
 }
-std::optional<at::Tensor> if_defined(const at::Tensor& x) { return x.defined() ? std::optional(x) : std::nullopt; }
 
-OpCase wkv7_case() {
-  const auto key_rows = [](double scale, double mean = 0) {
-    return [=](const OpShape& s) { return normal_rows(s, s.key, scale) + mean; };
-  };
-  const auto unit_rows = [](double scale) {
-    return [=](const OpShape& s) {
-      const at::Tensor x = normal_rows(s, s.key, 1);
-      return x / x.norm(2, -1, true) * scale;
-    };
-  };
-  return {
-      .name = "wkv7",
-      .arguments = {{"r", true, false, key_rows(0.5)},
-                    {"w", true, true, key_rows(0.5, -1.5)},
-                    {"k", true, false, key_rows(0.5)},
-                    {"v", true, false, [](const OpShape& s) { return normal_rows(s, s.value, 0.5); }},
-                    {"a", true, false, unit_rows(-1)},
-                    {"b", true, false, unit_rows(0.5)}},
-      .make_state =
-          [](const OpShape& s) {
-            return at::randn({s.batch, s.heads, s.value, s.key}, kDoubles);
-          },
-      .call =
-          [](const Tensors& x, const at::Tensor& state, const at::Tensor& cu_seqlens) {
-            auto [y, after] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], if_defined(state), if_defined(cu_seqlens));
-            return OpOutputs{y, after};
-          },
-      .reference =
-          [](const Tensors& x, const at::Tensor& state) {
-            auto [y, after] = reference::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], state);
-            return OpOutputs{y, after};
-          },
-  };
+using MakeShape = std::function<std::vector<int64_t>(const OpShape&)>;
+std::function<at::Tensor(const OpShape&)> normal(const MakeShape& shape, double scale, double mean) {
+  return [=](const OpShape& s) { return at::randn(shape(s), kDoubles) * scale + mean; };
 }
 
 }  // namespace
 
+OpCaseRow::OpCaseRow(OpCase op) { table().push_back(std::move(op)); }
+
 const std::vector<OpCase>& op_cases() {
-  static const std::vector<OpCase> cases = {wkv7_case()};
-  return cases;
+  // The rows register themselves in the order of the link line.
+  std::sort(table().begin(), table().end(), [](const OpCase& x, const OpCase& y) { return x.name < y.name; });
+  return table();
+}
+
+const OpCase& op_case(const std::string& name) {
+  for (const OpCase& op : op_cases()) {
+    if (op.name == name) return op;
+  }
+  throw std::out_of_range("no op " + name + " in the table");
 }
 
 Tensors OpInputs::all() const {
   Tensors tensors = arguments;
-  if (state.defined()) tensors.push_back(state);
+  tensors.insert(tensors.end(), states.begin(), states.end());
   return tensors;
 }
 
@@ -72,15 +53,18 @@ OpInputs make_inputs(const OpCase& op, const OpShape& shape, at::ScalarType dtyp
   for (const OpArgument& argument : op.arguments) {
     inputs.arguments.push_back(argument.make(shape).to(dtype).detach().requires_grad_(requires_grad));
   }
-  inputs.state = op.make_state(shape).to(state_dtype(dtype)).detach().requires_grad_(requires_grad);
+  const at::ScalarType of_states = op.states_have_io_dtype ? dtype : state_dtype(dtype);
+  for (const auto& make : op.states) {
+    inputs.states.push_back(make(shape).to(of_states).detach().requires_grad_(requires_grad));
+  }
   return inputs;
 }
 
-Tensors gradients(const OpOutputs& outputs, const Tensors& inputs) {
+Tensors gradients(const Tensors& outputs, const Tensors& inputs) {
   at::manual_seed(99);
-  const auto weights = [](const at::Tensor& x) { return at::randn(x.sizes(), kDoubles).to(x.scalar_type()); };
-  const at::Tensor y_weights = weights(outputs.y), state_weights = weights(outputs.state);
-  return torch::autograd::grad({outputs.y, outputs.state}, inputs, {y_weights, state_weights});
+  Tensors weights;
+  for (const at::Tensor& x : outputs) weights.push_back(at::randn(x.sizes(), kDoubles).to(x.scalar_type()));
+  return torch::autograd::grad(outputs, inputs, weights);
 }
 
 double difference(const at::Tensor& actual, const at::Tensor& expected, double floor) {
@@ -90,6 +74,57 @@ double difference(const at::Tensor& actual, const at::Tensor& expected, double f
   const double scale = std::max(reference.abs().max().item<double>(), floor);
   const double error = (actual.detach().to(at::kDouble) - reference).abs().max().item<double>();
   return error == 0 ? 0 : error / scale;
+}
+
+Tolerance tolerance_of(at::ScalarType dtype) {
+  if (dtype == at::kDouble) return {1e-9, 1e-8};
+  if (dtype == at::kFloat) return {1e-5, 5e-5};
+  return {2e-2, 3e-2};
+}
+
+Tolerance fixture_tolerance(const std::string& file, at::ScalarType dtype, int64_t time) {
+  Tolerance tolerance = tolerance_of(dtype);
+  if (dtype != at::kFloat) return tolerance;
+  for (const char* word : {"big", "large", "extreme", "overflow", "hard", "strong", "unclamped", "offset"}) {
+    if (file.find(word) != std::string::npos) tolerance = {3e-4, 1e-3};
+  }
+  if (time >= 1024) tolerance.gradient = 1e-3;
+  return tolerance;
+}
+
+std::function<at::Tensor(const OpShape&)> random_keys(double scale, double mean) {
+  return normal([](const OpShape& s) { return std::vector{s.batch, s.time, s.heads, s.key}; }, scale, mean);
+}
+std::function<at::Tensor(const OpShape&)> random_values(double scale, double mean) {
+  return normal([](const OpShape& s) { return std::vector{s.batch, s.time, s.heads, s.value}; }, scale, mean);
+}
+std::function<at::Tensor(const OpShape&)> random_state() {
+  return normal([](const OpShape& s) { return std::vector{s.batch, s.heads, s.value, s.key}; }, 1, 0);
+}
+std::function<at::Tensor(const OpShape&)> random_channels(double scale, double mean) {
+  return normal([](const OpShape& s) { return std::vector{s.batch, s.time, s.heads * s.key}; }, scale, mean);
+}
+std::function<at::Tensor(const OpShape&)> random_per_channel(double scale, double mean) {
+  return normal([](const OpShape& s) { return std::vector{s.heads * s.key}; }, scale, mean);
+}
+
+std::optional<at::Tensor> if_defined(const at::Tensor& x) { return x.defined() ? std::optional(x) : std::nullopt; }
+at::Tensor state_at(const Tensors& states, size_t i) { return i < states.size() ? states[i] : at::Tensor(); }
+
+void expect_refused(const OpCase& op, const Refusal& refusal) {
+  OpInputs inputs = make_inputs(op, {}, at::kFloat, 31);
+  at::Tensor cu_seqlens;
+  refusal.spoil(inputs.arguments, inputs.states, cu_seqlens);
+  try {
+    op.call(inputs.arguments, inputs.states, cu_seqlens);
+    FAIL() << "accepted";
+  } catch (const std::exception& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr(refusal.message));
+  }
+}
+
+at::Tensor bounds(std::initializer_list<int64_t> values) {
+  return at::tensor(at::ArrayRef<int64_t>(values), at::kLong);
 }
 
 }  // namespace wkv::test

@@ -9,12 +9,6 @@ namespace {
 
 std::string dtype_name(at::ScalarType dtype) { return at::toString(dtype); }
 
-double output_tolerance(at::ScalarType dtype) {
-  return dtype == at::kDouble ? 1e-9 : dtype == at::kFloat ? 1e-5 : 2e-2;
-}
-double gradient_tolerance(at::ScalarType dtype) {
-  return dtype == at::kDouble ? 1e-8 : dtype == at::kFloat ? 5e-5 : 3e-2;
-}
 double splitting_tolerance(at::ScalarType dtype) {
   return dtype == at::kDouble ? 1e-12 : dtype == at::kFloat ? 1e-5 : 2e-2;
 }
@@ -25,26 +19,63 @@ Tensors to_double(const Tensors& tensors, bool requires_grad) {
   return doubles;
 }
 
-void expect_like_the_reference(const OpCase& op, const OpInputs& inputs, at::ScalarType dtype, bool with_state) {
-  Tensors reference_inputs = to_double(with_state ? inputs.all() : inputs.arguments, true);
-  Tensors reference_arguments(reference_inputs.begin(), reference_inputs.begin() + inputs.arguments.size());
-  const OpOutputs expected = op.reference(reference_arguments, with_state ? reference_inputs.back() : at::Tensor());
-  const OpOutputs actual = op.call(inputs.arguments, with_state ? inputs.state : at::Tensor(), {});
-  EXPECT_EQ(actual.y.scalar_type(), dtype);
-  EXPECT_EQ(actual.state.scalar_type(), state_dtype(dtype));
-  EXPECT_LE(difference(actual.y, expected.y), output_tolerance(dtype));
-  EXPECT_LE(difference(actual.state, expected.state), output_tolerance(dtype));
+void expect_like_the_reference(const OpCase& op, const OpInputs& inputs, at::ScalarType dtype, bool with_states) {
+  const Tolerance tolerance = tolerance_of(dtype);
+  const Tensors ours = with_states ? inputs.all() : inputs.arguments, doubles = to_double(ours, true);
+  const auto middle = doubles.begin() + static_cast<int64_t>(inputs.arguments.size());
+  const Tensors expected = op.reference({doubles.begin(), middle}, {middle, doubles.end()});
+  const Tensors actual = op.call(inputs.arguments, with_states ? inputs.states : Tensors(), {});
+  ASSERT_EQ(actual.size(), expected.size());
+  EXPECT_EQ(actual[0].scalar_type(), dtype);
+  for (size_t i = 0; i < actual.size(); ++i) {
+    if (i > 0) {
+      EXPECT_EQ(actual[i].scalar_type(), op.states_have_io_dtype ? dtype : state_dtype(dtype));
+    }
+    EXPECT_LE(difference(actual[i], expected[i]), tolerance.output) << "output " << i;
+  }
 
-  if (!expected.y.requires_grad()) return;  // no token, no state: nothing to differentiate
-  const Tensors ours = with_state ? inputs.all() : inputs.arguments;
-  const Tensors actual_gradients = gradients(actual, ours), expected_gradients = gradients(expected, reference_inputs);
+  if (!expected[0].requires_grad()) return;  // no token, no state: nothing to differentiate
+  const Tensors actual_gradients = gradients(actual, ours), expected_gradients = gradients(expected, doubles);
   double largest = 0;
   for (const at::Tensor& g : expected_gradients)
     largest = std::max(largest, g.numel() ? g.abs().max().item<double>() : 0);
   for (size_t i = 0; i < ours.size(); ++i) {
     EXPECT_EQ(actual_gradients[i].scalar_type(), ours[i].scalar_type());
-    EXPECT_LE(difference(actual_gradients[i], expected_gradients[i], 1e-3 * largest), gradient_tolerance(dtype))
+    EXPECT_LE(difference(actual_gradients[i], expected_gradients[i], 1e-3 * largest), tolerance.gradient)
         << "input " << i;
+  }
+}
+
+// The arguments at the tokens first, ..., first + count - 1, or of row `first` of the batch.
+Tensors part_of(const OpCase& op, const Tensors& arguments, int64_t dimension, int64_t first, int64_t count) {
+  Tensors part;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    part.push_back(op.arguments[i].has_time ? arguments[i].narrow(dimension, first, count) : arguments[i]);
+  }
+  return part;
+}
+Tensors rows_of(const Tensors& states, int64_t first, int64_t count) {
+  Tensors rows;
+  for (const at::Tensor& state : states) rows.push_back(state.narrow(0, first, count));
+  return rows;
+}
+Tensors states_after(const Tensors& outputs) { return {outputs.begin() + 1, outputs.end()}; }
+Tensors with(const at::Tensor& y, const Tensors& states) {
+  Tensors outputs{y};
+  outputs.insert(outputs.end(), states.begin(), states.end());
+  return outputs;
+}
+
+void expect_equal(const Tensors& actual, const Tensors& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) EXPECT_TRUE(at::equal(actual[i], expected[i])) << "tensor " << i;
+}
+void expect_close(const Tensors& actual, const Tensors& expected, double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size());
+  double largest = 0;
+  for (const at::Tensor& x : expected) largest = std::max(largest, x.numel() ? x.abs().max().item<double>() : 0);
+  for (size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_LE(difference(actual[i], expected[i], 1e-3 * largest), tolerance) << "tensor " << i;
   }
 }
 
@@ -61,86 +92,72 @@ TEST_P(OpOfType, agrees_with_the_reference) {
 }
 
 TEST_P(OpOfType, without_a_state_starts_from_the_empty_one) {
+  if (op().states.empty()) return;
   expect_like_the_reference(op(), make_inputs(op(), {}, dtype(), 2, true), dtype(), false);
 }
 
 TEST_P(OpOfType, takes_float_parameters_beside_any_type) {
   OpInputs inputs = make_inputs(op(), {}, dtype(), 3, false);
   for (size_t i = 0; i < inputs.arguments.size(); ++i) {
-    if (op().arguments[i].may_be_float) inputs.arguments[i] = inputs.arguments[i].to(at::kFloat);
+    if (op().arguments[i].may_be_float && dtype() != at::kDouble) {
+      inputs.arguments[i] = inputs.arguments[i].to(at::kFloat);
+    }
     inputs.arguments[i].requires_grad_();
   }
-  inputs.state.requires_grad_();
-  const OpOutputs expected = op().reference(to_double(inputs.arguments, false), inputs.state.detach().to(at::kDouble));
-  const OpOutputs actual = op().call(inputs.arguments, inputs.state, {});
-  EXPECT_LE(difference(actual.y, expected.y), output_tolerance(dtype()));
-  const Tensors grads = gradients(actual, inputs.arguments);
+  const Tensors expected = op().reference(to_double(inputs.arguments, false), to_double(inputs.states, false));
+  const Tensors actual = op().call(inputs.arguments, inputs.states, {});
+  EXPECT_LE(difference(actual[0], expected[0]), tolerance_of(dtype()).output);
+  const Tensors grads = gradients({actual[0]}, inputs.arguments);
   for (size_t i = 0; i < grads.size(); ++i) EXPECT_EQ(grads[i].scalar_type(), inputs.arguments[i].scalar_type());
 }
 
 TEST_P(OpOfType, a_split_sequence_equals_the_whole) {
+  if (op().states.empty()) return;
   const int64_t T = 21;
   const OpInputs whole = make_inputs(op(), {.time = T}, dtype(), 4, true);
-  const OpOutputs expected = op().call(whole.arguments, whole.state, {});
+  const Tensors expected = op().call(whole.arguments, whole.states, {});
   const Tensors expected_gradients = gradients(expected, whole.all());
-  for (const int64_t at_token : {0, 1, 7, 16, 20, 21}) {
-    Tensors first, second;
-    for (size_t i = 0; i < whole.arguments.size(); ++i) {
-      const at::Tensor& x = whole.arguments[i];
-      first.push_back(op().arguments[i].has_time ? x.narrow(1, 0, at_token) : x);
-      second.push_back(op().arguments[i].has_time ? x.narrow(1, at_token, T - at_token) : x);
-    }
-    const OpOutputs head = op().call(first, whole.state, {}), tail = op().call(second, head.state, {});
-    const OpOutputs joined{at::cat({head.y, tail.y}, 1), tail.state};
-    EXPECT_LE(difference(joined.y, expected.y), splitting_tolerance(dtype())) << "split at " << at_token;
-    EXPECT_LE(difference(joined.state, expected.state), splitting_tolerance(dtype())) << "split at " << at_token;
-    const Tensors joined_gradients = gradients(joined, whole.all());
-    for (size_t i = 0; i < joined_gradients.size(); ++i) {
-      EXPECT_LE(difference(joined_gradients[i], expected_gradients[i]), splitting_tolerance(dtype()))
-          << "split at " << at_token << ", gradient " << i;
-    }
+  for (const int64_t cut : {0, 1, 7, 16, 20, 21}) {
+    SCOPED_TRACE(cut);
+    const Tensors head = op().call(part_of(op(), whole.arguments, 1, 0, cut), whole.states, {});
+    const Tensors tail = op().call(part_of(op(), whole.arguments, 1, cut, T - cut), states_after(head), {});
+    const Tensors joined = with(at::cat({head[0], tail[0]}, 1), states_after(tail));
+    expect_close(joined, expected, splitting_tolerance(dtype()));
+    expect_close(gradients(joined, whole.all()), expected_gradients, splitting_tolerance(dtype()));
   }
 }
 
 TEST_P(OpOfType, packed_sequences_equal_separate_ones) {
-  const std::vector<int64_t> bounds = {0, 5, 5, 6, 24};
+  if (op().states.empty() || !op().packs) return;
+  const std::vector<int64_t> ends = {0, 5, 5, 6, 24};
   const OpInputs packed = make_inputs(op(), {.batch = 1, .time = 24}, dtype(), 5, true);
-  const at::Tensor states = make_inputs(op(), {.batch = 4}, dtype(), 6, true).state;
+  const Tensors states = make_inputs(op(), {.batch = 4}, dtype(), 6, true).states;
   for (const at::ScalarType index : {at::kInt, at::kLong}) {
-    const OpOutputs actual = op().call(packed.arguments, states, at::tensor(bounds, at::kLong).to(index));
-    Tensors y, after;
-    for (size_t s = 0; s + 1 < bounds.size(); ++s) {
-      Tensors own;
-      for (size_t i = 0; i < packed.arguments.size(); ++i) {
-        const at::Tensor& x = packed.arguments[i];
-        own.push_back(op().arguments[i].has_time ? x.narrow(1, bounds[s], bounds[s + 1] - bounds[s]) : x);
-      }
-      const OpOutputs outputs = op().call(own, states.narrow(0, static_cast<int64_t>(s), 1), {});
-      y.push_back(outputs.y);
-      after.push_back(outputs.state);
+    const Tensors actual = op().call(packed.arguments, states, at::tensor(ends, at::kLong).to(index));
+    std::vector<Tensors> outputs;
+    for (size_t s = 0; s + 1 < ends.size(); ++s) {
+      outputs.push_back(op().call(part_of(op(), packed.arguments, 1, ends[s], ends[s + 1] - ends[s]),
+                                  rows_of(states, static_cast<int64_t>(s), 1), {}));
     }
-    const OpOutputs separate{at::cat(y, 1), at::cat(after, 0)};
-    EXPECT_TRUE(at::equal(actual.y, separate.y));
-    EXPECT_TRUE(at::equal(actual.state, separate.state));
+    Tensors separate;
+    for (size_t i = 0; i < actual.size(); ++i) {
+      Tensors parts;
+      for (const Tensors& output : outputs) parts.push_back(output[i]);
+      separate.push_back(at::cat(parts, i == 0 ? 1 : 0));
+    }
+    expect_equal(actual, separate);
     Tensors inputs = packed.arguments;
-    inputs.push_back(states);
-    const Tensors expected = gradients(separate, inputs), found = gradients(actual, inputs);
-    for (size_t i = 0; i < found.size(); ++i)
-      EXPECT_LE(difference(found[i], expected[i]), splitting_tolerance(dtype())) << i;
+    inputs.insert(inputs.end(), states.begin(), states.end());
+    expect_close(gradients(actual, inputs), gradients(separate, inputs), splitting_tolerance(dtype()));
   }
 }
 
 TEST_P(OpOfType, a_batch_equals_its_rows) {
   const OpInputs inputs = make_inputs(op(), {.batch = 3}, dtype(), 7);
-  const OpOutputs batch = op().call(inputs.arguments, inputs.state, {});
+  const Tensors batch = op().call(inputs.arguments, inputs.states, {});
   for (int64_t row = 0; row < 3; ++row) {
-    Tensors own;
-    for (size_t i = 0; i < inputs.arguments.size(); ++i) {
-      own.push_back(op().arguments[i].has_time ? inputs.arguments[i].narrow(0, row, 1) : inputs.arguments[i]);
-    }
-    const OpOutputs single = op().call(own, inputs.state.narrow(0, row, 1), {});
-    EXPECT_TRUE(at::equal(single.y, batch.y.narrow(0, row, 1)));
-    EXPECT_TRUE(at::equal(single.state, batch.state.narrow(0, row, 1)));
+    const Tensors single = op().call(part_of(op(), inputs.arguments, 0, row, 1), rows_of(inputs.states, row, 1), {});
+    expect_equal(single, rows_of(batch, row, 1));
   }
 }
 
@@ -152,14 +169,11 @@ TEST_P(OpOfType, results_do_not_depend_on_the_number_of_threads) {
     std::vector<Tensors> results;
     for (const int threads : {1, 1, 2, 3, 7}) {
       at::set_num_threads(threads);
-      const OpOutputs outputs = op().call(inputs.arguments, inputs.state, {});
+      const Tensors outputs = op().call(inputs.arguments, inputs.states, {});
       results.push_back(gradients(outputs, inputs.all()));
-      results.back().push_back(outputs.y);
-      results.back().push_back(outputs.state);
+      results.back().insert(results.back().end(), outputs.begin(), outputs.end());
     }
-    for (const Tensors& result : results) {
-      for (size_t i = 0; i < result.size(); ++i) EXPECT_TRUE(at::equal(result[i], results[0][i])) << "tensor " << i;
-    }
+    for (const Tensors& result : results) expect_equal(result, results[0]);
   }
   at::set_num_threads(threads_before);
 }
@@ -177,15 +191,26 @@ TEST_P(OpOfType, strides_do_not_matter) {
       };
   OpInputs other;
   for (const at::Tensor& x : dense.arguments) other.arguments.push_back(strided(x));
-  other.state = strided(dense.state);
+  for (const at::Tensor& x : dense.states) other.states.push_back(strided(x));
   ASSERT_FALSE(other.arguments[0].is_contiguous());
-  const OpOutputs expected = op().call(dense.arguments, dense.state, {}),
-                  actual = op().call(other.arguments, other.state, {});
-  EXPECT_TRUE(at::equal(actual.y, expected.y));
-  EXPECT_TRUE(at::equal(actual.state, expected.state));
-  EXPECT_TRUE(actual.y.is_contiguous());
-  const Tensors expected_gradients = gradients(expected, dense.all()), found = gradients(actual, other.all());
-  for (size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected_gradients[i])) << i;
+  const Tensors expected = op().call(dense.arguments, dense.states, {}),
+                actual = op().call(other.arguments, other.states, {});
+  expect_equal(actual, expected);
+  for (const at::Tensor& x : actual) EXPECT_TRUE(x.is_contiguous());
+  expect_equal(gradients(actual, other.all()), gradients(expected, dense.all()));
+}
+
+TEST_P(OpOfType, the_states_given_are_not_written) {
+  for (const int64_t time : {0, 1, 17}) {
+    const OpInputs inputs = make_inputs(op(), {.time = time}, dtype(), 10);
+    Tensors copies;
+    for (const at::Tensor& state : inputs.states) copies.push_back(state.clone());
+    const Tensors outputs = op().call(inputs.arguments, inputs.states, {});
+    expect_equal(inputs.states, copies);
+    for (size_t i = 0; i < inputs.states.size(); ++i) {
+      EXPECT_NE(outputs[i + 1].const_data_ptr(), inputs.states[i].const_data_ptr());
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Op, OpOfType,
@@ -242,8 +267,10 @@ TEST_P(OpOfShape, a_nan_reaches_the_output_and_nothing_else_breaks) {
     Tensors spoiled = inputs.arguments;
     spoiled[i] = spoiled[i].clone().fill_(std::numeric_limits<float>::quiet_NaN());
     for (at::Tensor& x : spoiled) x = x.detach().requires_grad_();
-    const OpOutputs outputs = op().call(spoiled, inputs.state, {});
-    EXPECT_TRUE(outputs.y.isnan().all().item<bool>()) << op().arguments[i].name;
+    const Tensors outputs = op().call(spoiled, inputs.states, {});
+    if (op().nan_fills_output) {
+      EXPECT_TRUE(outputs[0].isnan().all().item<bool>()) << op().arguments[i].name;
+    }
     EXPECT_NO_THROW(gradients(outputs, spoiled));
   }
 }

@@ -9,8 +9,39 @@
 #include "extension/op_cases.h"
 #include "wkv/ops.h"
 
-namespace wkv::test {
+namespace wkv::test::wkv7_op {
 namespace {
+
+OpCase wkv7_case() {
+  const auto unit_rows = [](double scale) {
+    return [=](const OpShape& s) {
+      const at::Tensor x = random_keys(1)(s);
+      return x / x.norm(2, -1, true) * scale;
+    };
+  };
+  return {
+      .name = "wkv7",
+      .arguments = {{"r", true, false, random_keys(0.5)},
+                    {"w", true, true, random_keys(0.5, -1.5)},
+                    {"k", true, false, random_keys(0.5)},
+                    {"v", true, false, random_values(0.5)},
+                    {"a", true, false, unit_rows(-1)},
+                    {"b", true, false, unit_rows(0.5)}},
+      .states = {random_state()},
+      .call =
+          [](const Tensors& x, const Tensors& states, const at::Tensor& cu_seqlens) {
+            auto [y, after] =
+                ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], if_defined(state_at(states, 0)), if_defined(cu_seqlens));
+            return Tensors{y, after};
+          },
+      .reference =
+          [](const Tensors& x, const Tensors& states) {
+            auto [y, after] = reference::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], state_at(states, 0));
+            return Tensors{y, after};
+          },
+  };
+}
+const OpCaseRow kRow(wkv7_case());
 
 constexpr const char* kNames[] = {"r", "w", "k", "v", "a", "b"};
 constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -22,15 +53,7 @@ class Wkv7Fixture : public testing::TestWithParam<std::tuple<std::string, at::Sc
 TEST_P(Wkv7Fixture, outputs_and_gradients_agree) {
   const auto& [name, dtype] = GetParam();
   const Fixture fixture = load_fixture(data("wkv7") / (name + ".safetensors"));
-  const bool hard = name.find("extreme") != std::string::npos;
-  const double output_tolerance = hard && dtype == at::kFloat ? 3e-4
-                                  : dtype == at::kDouble      ? 1e-9
-                                  : dtype == at::kFloat       ? 1e-5
-                                                              : 2e-2;
-  const double gradient_tolerance = hard && dtype == at::kFloat ? 1e-3
-                                    : dtype == at::kDouble      ? 1e-8
-                                    : dtype == at::kFloat       ? 5e-5
-                                                                : 3e-2;
+  const Tolerance tolerance = fixture_tolerance(name, dtype, fixture.at("in.r").size(1));
 
   Tensors x;
   for (const char* input : kNames) {
@@ -39,8 +62,8 @@ TEST_P(Wkv7Fixture, outputs_and_gradients_agree) {
   }
   const at::Tensor before = fixture.at("in.s0").to(state_dtype(dtype)).requires_grad_();
   const auto [y, after] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], before);
-  EXPECT_LE(difference(y, fixture.at("out.y")), output_tolerance);
-  EXPECT_LE(difference(after, fixture.at("out.sT")), output_tolerance);
+  EXPECT_LE(difference(y, fixture.at("out.y")), tolerance.output);
+  EXPECT_LE(difference(after, fixture.at("out.sT")), tolerance.output);
 
   x.push_back(before);
   const Tensors found = torch::autograd::grad(
@@ -51,7 +74,7 @@ TEST_P(Wkv7Fixture, outputs_and_gradients_agree) {
   }
   for (size_t i = 0; i < x.size(); ++i) {
     const std::string key = std::string("grad.") + (i < 6 ? kNames[i] : "s0");
-    EXPECT_LE(difference(found[i], fixture.at(key), 1e-3 * largest), gradient_tolerance) << key;
+    EXPECT_LE(difference(found[i], fixture.at(key), 1e-3 * largest), tolerance.gradient) << key;
   }
 }
 
@@ -70,10 +93,10 @@ struct Wkv7Run {
 };
 
 Wkv7Run run_with_decay(double w, bool log_decay, at::ScalarType dtype = at::kFloat) {
-  const OpInputs inputs = make_inputs(op_cases()[0], {}, dtype, 21, true);
+  const OpInputs inputs = make_inputs(op_case("wkv7"), {}, dtype, 21, true);
   Tensors x = inputs.arguments;
   x[1] = at::full_like(x[1], w).detach().requires_grad_();
-  const auto [y, state] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.state, std::nullopt, log_decay);
+  const auto [y, state] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.states[0], std::nullopt, log_decay);
   Tensors all = gradients({y, state}, x);
   return {y, state, all[1], all};
 }
@@ -96,11 +119,11 @@ TEST(Wkv7, a_decay_that_overflows_forgets_everything_and_has_no_gradient) {
 }
 
 TEST(Wkv7, a_log_decay_is_the_logarithm_of_the_factor) {
-  const OpInputs inputs = make_inputs(op_cases()[0], {}, at::kDouble, 22, true);
+  const OpInputs inputs = make_inputs(op_case("wkv7"), {}, at::kDouble, 22, true);
   Tensors x = inputs.arguments;
   x[1] = (-x[1].detach().exp()).requires_grad_();
-  const auto [y, state] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.state, std::nullopt, true);
-  const auto [expected_y, expected_state] = reference::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.state, true);
+  const auto [y, state] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.states[0], std::nullopt, true);
+  const auto [expected_y, expected_state] = reference::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.states[0], true);
   EXPECT_LE(difference(y, expected_y), 1e-12);
   const Tensors found = gradients({y, state}, x), expected = gradients({expected_y, expected_state}, x);
   for (size_t i = 0; i < x.size(); ++i) EXPECT_LE(difference(found[i], expected[i]), 1e-11) << kNames[i];
@@ -119,33 +142,20 @@ TEST(Wkv7, the_factor_is_right_over_the_whole_range_of_w) {
 }
 
 TEST(Wkv7, gradients_flow_through_the_state_alone) {
-  const OpInputs inputs = make_inputs(op_cases()[0], {}, at::kDouble, 23, true);
+  const OpInputs inputs = make_inputs(op_case("wkv7"), {}, at::kDouble, 23, true);
   const Tensors& x = inputs.arguments;
-  const auto [y, state] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.state);
-  const auto [expected_y, expected_state] = reference::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.state);
-  const Tensors by{x[1], x[2], x[3], x[4], x[5], inputs.state};
+  const auto [y, state] = ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.states[0]);
+  const auto [expected_y, expected_state] = reference::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.states[0]);
+  const Tensors by{x[1], x[2], x[3], x[4], x[5], inputs.states[0]};
   const Tensors found = torch::autograd::grad({state.sum()}, by),
                 expected = torch::autograd::grad({expected_state.sum()}, by);
   for (size_t i = 0; i < by.size(); ++i) EXPECT_LE(difference(found[i], expected[i]), 1e-11) << i;
 }
 
-TEST(Wkv7, the_state_given_is_not_written) {
-  const OpInputs inputs = make_inputs(op_cases()[0], {}, at::kFloat, 24);
-  const at::Tensor copy = inputs.state.clone();
-  const Tensors& x = inputs.arguments;
-  for (const int64_t time : {0, 1, 17}) {
-    Tensors part;
-    for (const at::Tensor& t : x) part.push_back(t.narrow(1, 0, time));
-    const auto [y, state] = ops::wkv7(part[0], part[1], part[2], part[3], part[4], part[5], inputs.state);
-    EXPECT_TRUE(at::equal(inputs.state, copy));
-    EXPECT_NE(state.const_data_ptr(), inputs.state.const_data_ptr());
-  }
-}
-
 TEST(Wkv7, a_second_derivative_is_refused) {
-  const OpInputs inputs = make_inputs(op_cases()[0], {}, at::kDouble, 25, true);
+  const OpInputs inputs = make_inputs(op_case("wkv7"), {}, at::kDouble, 25, true);
   const Tensors& x = inputs.arguments;
-  const at::Tensor y = std::get<0>(ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.state));
+  const at::Tensor y = std::get<0>(ops::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], inputs.states[0]));
   const Tensors first = torch::autograd::grad({y.pow(2).sum()}, x, {}, true, true);
   try {
     torch::autograd::grad({first[2].sum()}, {x[2]});
@@ -156,16 +166,6 @@ TEST(Wkv7, a_second_derivative_is_refused) {
 }
 
 // --- refusals ---
-
-struct Refusal {
-  const char* name;
-  std::function<void(Tensors& x, at::Tensor& state, at::Tensor& cu_seqlens)> spoil;  // B2 T17 H2 N16 M16, fp32
-  const char* message;
-};
-
-at::Tensor bounds(std::initializer_list<int64_t> values) {
-  return at::tensor(at::ArrayRef<int64_t>(values), at::kLong);
-}
 
 const Refusal kRefusals[] = {
     {"r_three_dimensions", [](auto& x, auto&, auto&) { x[0] = x[0].select(0, 0); },
@@ -180,18 +180,18 @@ const Refusal kRefusals[] = {
      "wkv7: a must have shape [B, T, H, N] = [2, 17, 2, 16], got [1, 17, 2, 16]"},
     {"b_shape", [](auto& x, auto&, auto&) { x[5] = x[5].squeeze().select(0, 0); },
      "wkv7: b must have the 4 dimensions [B, T, H, N], got shape [17, 2, 16]"},
-    {"state_shape", [](auto&, auto& state, auto&) { state = state.narrow(0, 0, 1); },
+    {"state_shape", [](auto&, auto& states, auto&) { states[0] = states[0].narrow(0, 0, 1); },
      "wkv7: state must have shape [B, H, M, N] = [2, 2, 16, 16], got [1, 2, 16, 16]"},
     {"head_too_large",
-     [](auto& x, auto& state, auto&) {
+     [](auto& x, auto& states, auto&) {
        for (auto& t : x) t = at::zeros({1, 1, 1, 257});
-       state = at::Tensor();
+       states.clear();
      },
      "wkv7: the head sizes N and M must be 1 to 256, got 257"},
     {"head_empty",
-     [](auto& x, auto& state, auto&) {
+     [](auto& x, auto& states, auto&) {
        for (auto& t : x) t = at::zeros({1, 1, 1, 0});
-       state = at::Tensor();
+       states.clear();
      },
      "wkv7: the head sizes N and M must be 1 to 256, got 0"},
     {"r_integer", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kInt); },
@@ -201,12 +201,12 @@ const Refusal kRefusals[] = {
      "wkv7: k must have dtype Float, got BFloat16"},
     {"v_dtype", [](auto& x, auto&, auto&) { x[3] = x[3].to(at::kDouble); },
      "wkv7: v must have dtype Float, got Double"},
-    {"state_dtype", [](auto&, auto& state, auto&) { state = state.to(at::kHalf); },
+    {"state_dtype", [](auto&, auto& states, auto&) { states[0] = states[0].to(at::kHalf); },
      "wkv7: state must have dtype Float, got Half"},
     {"k_undefined", [](auto& x, auto&, auto&) { x[2] = at::Tensor(); }, "wkv7: k must be a tensor, got None"},
     {"v_meta", [](auto& x, auto&, auto&) { x[3] = x[3].to(at::kMeta); }, "wkv7: v must be on cpu as r is, got meta"},
     {"r_meta", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kMeta); }, "wkv7: w must be on meta as r is, got cpu"},
-    {"state_meta", [](auto&, auto& state, auto&) { state = state.to(at::kMeta); },
+    {"state_meta", [](auto&, auto& states, auto&) { states[0] = states[0].to(at::kMeta); },
      "wkv7: state must be on cpu as r is, got meta"},
     {"k_sparse", [](auto& x, auto&, auto&) { x[2] = x[2].to_sparse(); }, "dense (strided)"},
     {"packed_batch",
@@ -218,17 +218,7 @@ const Refusal kRefusals[] = {
 
 class Wkv7Refuses : public testing::TestWithParam<Refusal> {};
 
-TEST_P(Wkv7Refuses, with_a_message_that_names_the_argument) {
-  OpInputs inputs = make_inputs(op_cases()[0], {}, at::kFloat, 31);
-  at::Tensor cu_seqlens;
-  GetParam().spoil(inputs.arguments, inputs.state, cu_seqlens);
-  try {
-    op_cases()[0].call(inputs.arguments, inputs.state, cu_seqlens);
-    FAIL() << "accepted";
-  } catch (const std::exception& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr(GetParam().message));
-  }
-}
+TEST_P(Wkv7Refuses, with_a_message_that_names_the_argument) { expect_refused(op_case("wkv7"), GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(Call, Wkv7Refuses, testing::ValuesIn(kRefusals),
                          [](const auto& test) { return test.param.name; });
@@ -243,10 +233,10 @@ struct PackedRefusal {
 class Wkv7RefusesPacked : public testing::TestWithParam<PackedRefusal> {};
 
 TEST_P(Wkv7RefusesPacked, with_a_message_that_names_the_entry) {
-  const OpInputs inputs = make_inputs(op_cases()[0], {.batch = 1, .time = 17}, at::kFloat, 32);
-  const at::Tensor states = inputs.state.expand({GetParam().states, -1, -1, -1});
+  const OpInputs inputs = make_inputs(op_case("wkv7"), {.batch = 1, .time = 17}, at::kFloat, 32);
+  const at::Tensor states = inputs.states[0].expand({GetParam().states, -1, -1, -1});
   try {
-    op_cases()[0].call(inputs.arguments, states, GetParam().cu_seqlens);
+    op_case("wkv7").call(inputs.arguments, {states}, GetParam().cu_seqlens);
     FAIL() << "accepted";
   } catch (const std::exception& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr(GetParam().message));
@@ -273,4 +263,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& test) { return test.param.name; });
 
 }  // namespace
-}  // namespace wkv::test
+}  // namespace wkv::test::wkv7_op

@@ -1,0 +1,30 @@
+// The decay factors of the matrix-state ops (wkv5, wkv6, wkv7). To be included by *_isa.cpp files only.
+#pragma once
+#include "core/decay_input.h"
+#include "core/simd/rows.h"
+
+namespace wkv::WKV_ISA {
+
+// The decay factors d of n keys, whose w starts at element `offset`; and the derivatives of d by w where the row
+// `slope` is given. The rows d and slope are padded to whole vectors.
+template <class io_t, class acc_t = accumulate_t<io_t>>
+inline void load_decay(const DecayInput& in, int64_t offset, int64_t n, acc_t* d, acc_t* slope = nullptr) {
+  constexpr int W = kLanes<acc_t>;
+  if (in.float_w) {
+    load_float_row(row_of<float>(in.w, offset), n, d);
+  } else {
+    load_row(row_of<io_t>(in.w, offset), n, d);
+  }
+  for (int64_t i = 0; i < n; i += W) {
+    const Vec<acc_t> outer = exp(load(d + i));
+    const Vec<acc_t> factor = in.log_decay ? outer : exp(-outer);
+    store(d + i, factor);
+    if (slope) {
+      const Vec<acc_t> zero = {};
+      // Where exp(w) overflowed, factor * exp(w) would be 0 * inf.
+      store(slope + i, in.log_decay ? factor : factor == zero ? zero : -outer * factor);
+    }
+  }
+}
+
+}  // namespace wkv::WKV_ISA
