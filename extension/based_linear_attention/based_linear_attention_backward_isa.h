@@ -2,6 +2,8 @@
 //
 // With g = dL/dy, z the normaliser, N the numerator and x the scores, per query t and key s <= t:
 //   dN_t = g_t / (z_t + eps);  dz_t = -(g_t . N_t) / (z_t + eps)^2;  da_ts = dN_t . v_s + dz_t;  dx_ts = da_ts (1 + x_ts)
+// Within the chunk da_ts is taken as dN_t . (v_s - v_t) less the mean of that over s: so it is 0, not a difference of
+// rounded numbers, where a query sees its own token alone.
 // Two sweeps over the chunks; no state is kept. Forwards in time, with the state S before the chunk: the gradient of
 // the feature p of q_t is S_p . dN_t + dz_t K_p, and g_t . N_t is a sum of the same S_p . g_t. Backwards in time, with
 // the gradient R of the state after the chunk: that of the feature p of k_s is R_p . v_s + r_p, and dv_s = sum_p R_p
@@ -22,8 +24,8 @@ struct BasedBackwardScratch {
     for (acc_t** rows : {&v, &g, &dv}) *rows = arena.take<acc_t>(C * state.columns);
     transposed = arena.take<acc_t>(values * C);
     for (acc_t** square : {&a, &ds, &m}) *square = arena.take<acc_t>(C * C);
-    for (acc_t** row : {&z, &dot}) *row = arena.take<acc_t>(C);
-    for (acc_t** row : {&inverse, &dz}) *row = arena.take<acc_t>((length + C - 1) / C * C);
+    for (acc_t** row : {&z, &own, &dot}) *row = arena.take<acc_t>(C);
+    for (acc_t** row : {&inverse, &dz, &mean}) *row = arena.take<acc_t>((length + C - 1) / C * C);
     buffer = arena.take<acc_t>(C * (padded<acc_t>(d) > state.columns ? padded<acc_t>(d) : state.columns));
   }
   BasedStateScratch<acc_t> state;             // S, then R
@@ -32,8 +34,8 @@ struct BasedBackwardScratch {
   acc_t *v, *g, *dv;                          // [token][columns]
   acc_t* transposed;                          // g or v: [values][token]
   acc_t *a, *ds, *m;                          // [token][token]
-  acc_t *z, *dot;                             // [token] of the chunk
-  acc_t *inverse, *dz;                        // [length]: 1 / (z + eps) and dL/dz
+  acc_t *z, *own, *dot;                       // [token] of the chunk: own = g_t . v_t, dot = g_t . N_t - z_t own_t
+  acc_t *inverse, *dz, *mean;                 // [length]: 1 / (z + eps); dL/dz; -dL/dz - own / (z + eps)
   acc_t* buffer;
 };
 
@@ -92,11 +94,13 @@ class BasedBackward {
 
     read_normaliser(my_.q_features, count, my_.state.k, my_.z);
     multiply<Into::kZero>(n, LeftFactor<acc_t>{my_.v, columns, 1}, g, values, C, Matrix<acc_t>{my_.m, C});
-    for (int64_t i = 0; i < C; ++i) my_.dot[i] = 0;  // g_t . N_t
+    for (int64_t i = 0; i < C; ++i) my_.own[i] = i < n && in_.normalize ? my_.m[i * C + i] : 0;
+    for (int64_t c = 0; c < C; c += W) store(my_.dot + c, -load(my_.z + c) * load(my_.own + c));
     for_scores_of_keys(my_.q, my_.k, n, d, my_.a, [&](int64_t s, int64_t c, V x, auto seen) {
       const V a = seen ? fma(x, fma(x, broadcast(acc_t{0.5}), broadcast(acc_t{1})), broadcast(acc_t{1})) : V{};
       store(my_.z + c, load(my_.z + c) + a);
-      const V product = load(my_.m + s * C + c);
+      const V product = load(my_.m + s * C + c) - load(my_.own + c);
+      store(my_.m + s * C + c, product);
       store(my_.dot + c, seen ? fma(a, product, load(my_.dot + c)) : load(my_.dot + c));
     });
     for (int64_t p = 0; p < count; p += kBasedFeatureBlock) {
@@ -113,10 +117,13 @@ class BasedBackward {
       store(my_.dot + c, sum);
     }
 
-    acc_t *const inverse = my_.inverse + t, *const dz = my_.dz + t;
+    acc_t *const inverse = my_.inverse + t, *const dz = my_.dz + t, *const mean = my_.mean + t;
     for (int64_t i = 0; i < C; ++i) {
-      inverse[i] = !in_.normalize ? 1 : 1 / (my_.z[i] + static_cast<acc_t>(in_.eps));
-      dz[i] = i < n && in_.normalize ? -my_.dot[i] * inverse[i] * inverse[i] : 0;
+      const bool divided = i < n && in_.normalize;
+      const acc_t eps = static_cast<acc_t>(in_.eps), own = my_.own[i];
+      inverse[i] = divided ? 1 / (my_.z[i] + eps) : 1;
+      mean[i] = divided ? (my_.dot[i] - eps * own) * inverse[i] * inverse[i] : 0;
+      dz[i] = -(mean[i] + own * inverse[i]);
     }
     const acc_t* const K = my_.state.k;
     multiply_pairs_backward(
@@ -128,7 +135,7 @@ class BasedBackward {
     add_over_tokens<acc_t>(my_.k_features, count, nullptr, my_.state.k);
     for (int64_t s = 0; s < n; ++s) {
       for (int64_t c = 0; c < C; c += W) {
-        const V x = load(my_.a + s * C + c), da = fma(load(my_.m + s * C + c), load(inverse + c), load(dz + c));
+        const V x = load(my_.a + s * C + c), da = fma(load(my_.m + s * C + c), load(inverse + c), -load(mean + c));
         const auto seen = lane_numbers<acc_t>() >= broadcast(static_cast<acc_t>(s - c));
         store(my_.ds + s * C + c, seen ? fma(da, x, da) : V{});
       }
@@ -144,7 +151,7 @@ class BasedBackward {
     load_features(at, n);
     load_values(grad_.y, at, n, my_.g);
     load_transposed(row_of<io_t>(in_.v, at.value), value_stride, n, values, acc_t{1}, my_.buffer, my_.transposed);
-    const acc_t *const inverse = my_.inverse + t, *const dz = my_.dz + t;
+    const acc_t *const inverse = my_.inverse + t, *const dz = my_.dz + t, *const mean = my_.mean + t;
     for (int64_t i = 0; i < n; ++i) {
       for (int64_t j = 0; j < columns; j += W) {
         acc_t* const g = my_.g + i * columns + j;
@@ -171,8 +178,9 @@ class BasedBackward {
     multiply<Into::kZero>(n, LeftFactor<acc_t>{my_.g, columns, 1}, v, values, C, Matrix<acc_t>{my_.m, C});
     multiply<Into::kZero>(n, LeftFactor<acc_t>{my_.q, 1, C}, Matrix<acc_t>{my_.k, C}, d, C, Matrix<acc_t>{my_.a, C});
     for (int64_t i = 0; i < n; ++i) {
+      const acc_t own = in_.normalize ? my_.m[i * C + i] : 0;
       for (int64_t c = 0; c < C; c += W) {
-        const V x = load(my_.a + i * C + c), da = load(my_.m + i * C + c) + broadcast(dz[i]);
+        const V x = load(my_.a + i * C + c), da = (load(my_.m + i * C + c) - broadcast(own)) - broadcast(mean[i]);
         const auto sees = lane_numbers<acc_t>() <= broadcast(static_cast<acc_t>(i - c));
         const V a = fma(x, fma(x, broadcast(acc_t{0.5}), broadcast(acc_t{1})), broadcast(acc_t{1}));
         store(my_.a + i * C + c, sees ? a : V{});

@@ -29,11 +29,8 @@ struct BasedRows {
 template <class io_t, class acc_t>
 inline void load_transposed(const io_t* from, int64_t stride, int64_t n, int64_t size, acc_t scale, acc_t* buffer,
                             acc_t* to) {
-  const int64_t width = padded<acc_t>(size);
-  for (int64_t t = 0; t < n; ++t) load_row(from + t * stride, size, buffer + t * width);
-  for (int64_t i = n * width; i < kBasedChunk * width; ++i) buffer[i] = 0;
-  transpose(buffer, width, kBasedChunk, size, to, kBasedChunk);
-  for (int64_t i = 0; i < size * kBasedChunk; ++i) to[i] *= scale;
+  load_matrix(from, stride, n, size, scale, kBasedChunk, buffer);
+  transpose(buffer, padded<acc_t>(size), kBasedChunk, size, to, kBasedChunk);
 }
 template <class io_t, class acc_t>
 inline void store_transposed(const acc_t* from, int64_t n, int64_t size, acc_t* buffer, io_t* to, int64_t stride) {

@@ -1,4 +1,4 @@
-// Products of small matrices in scratch memory. To be included by *_isa.cpp files only.
+// Small matrices in scratch memory, and their products. To be included by *_isa.cpp files only.
 #pragma once
 #include "core/simd/rows.h"
 
@@ -107,6 +107,17 @@ inline void multiply_band(int64_t rows, LeftFactor<acc_t> a, Matrix<acc_t> b, in
     }
     for (; i < rows; ++i) add_row(i, range(i).begin, range(i).end);
   });
+}
+
+// The rows of `size` elements of n tokens, `stride` apart, times `scale`, as rows of whole vectors; zeros for the tokens
+// n, ..., tokens - 1.
+template <class io_t, class acc_t>
+inline void load_matrix(const io_t* from, int64_t stride, int64_t n, int64_t size, acc_t scale, int64_t tokens,
+                        acc_t* to) {
+  const int64_t width = padded<acc_t>(size);
+  for (int64_t t = 0; t < n; ++t) load_row(from + t * stride, size, to + t * width);
+  for (int64_t i = 0; i < n * width; ++i) to[i] *= scale;
+  for (int64_t i = n * width; i < tokens * width; ++i) to[i] = 0;
 }
 
 // 0, 1, ..., W - 1.
