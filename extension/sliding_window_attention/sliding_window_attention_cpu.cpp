@@ -151,9 +151,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sliding_window_attention_back
   grad_window_k = contiguous(grad_window_k);
   grad_window_v = contiguous(grad_window_v);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
-  const auto gradient_if_given = [&](const OptionalTensor& x) {
-    return x ? gradient_of(*x) : new_empty(grad_y, {0});
-  };
+  const auto gradient_if_given = [&](const OptionalTensor& x) { return x ? gradient_of(*x) : new_empty(grad_y, {0}); };
   Tensor grad_q = gradient_of(call.q), grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),
          grad_past_k = gradient_if_given(call.past_k), grad_past_v = gradient_if_given(call.past_v);
   const WindowGradients all{.y = grad_y.const_data_ptr(),
