@@ -13,10 +13,6 @@ namespace {
 
 using OptionalTensor = std::optional<Tensor>;
 
-OptionalTensor contiguous_if_given(const OptionalTensor& x) {
-  return x ? OptionalTensor(contiguous(*x)) : std::nullopt;
-}
-
 struct BasedCall {
   Tensor q, k, v;
   OptionalTensor kv_state, k_state;
@@ -30,8 +26,8 @@ struct BasedCall {
       : q(contiguous(q_)),
         k(contiguous(k_)),
         v(contiguous(v_)),
-        kv_state(contiguous_if_given(kv_state_)),
-        k_state(contiguous_if_given(k_state_)),
+        kv_state(kv_state_ ? OptionalTensor(contiguous(*kv_state_)) : std::nullopt),
+        k_state(k_state_ ? OptionalTensor(contiguous(*k_state_)) : std::nullopt),
         sequences(sequences_of(op, q.size(0), q.size(1), cu_seqlens)),
         inputs{.q = q.const_data_ptr(),
                .k = k.const_data_ptr(),
