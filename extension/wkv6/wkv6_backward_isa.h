@@ -72,11 +72,11 @@ class Wkv6ScanBack {
   using V = Vec<acc_t>;
   static constexpr int W = kLanes<acc_t>, L = kWkv6Block;
 
-  Wkv6ScanBack(Arena& arena, const Wkv6Inputs& in, const Wkv6Sequence& sequence, const void* grad_y, bool from_right)
+  Wkv6ScanBack(Arena& arena, const Wkv6Inputs& in, const Wkv6Sequence& sequence, const void* grad_y)
       : in_(in),
         sequence_(sequence),
         grad_y_(grad_y),
-        token_(in, sequence, from_right),
+        token_(in, sequence, false),
         N(in.key_size),
         M(in.value_size),
         T(sequence.length),
@@ -100,10 +100,11 @@ class Wkv6ScanBack {
         grad_{arena.take<acc_t>(L * rows_), arena.take<acc_t>(L * rows_), arena.take<acc_t>(L * rows_),
               arena.take<acc_t>(L * columns_)} {}
 
-  // Calls emit(row of the token, Wkv6RowGradients of it) for each token. grad_state: dL/d(state after), or null;
-  // with_u: the term of u is part of y, else u() is not to be used.
+  // Calls emit(row of the token, Wkv6RowGradients of it) for each token, the last of the scan first. grad_state:
+  // dL/d(state after), or null; with_u: the outputs have the term of u.
   template <class Emit>
-  void run(const void* grad_state, bool with_u, const Emit& emit) {
+  void run(bool from_right, const void* grad_state, bool with_u, const Emit& emit) {
+    token_ = Wkv6Rows(in_, sequence_, from_right);
     constants_.fill(in_, sequence_.head, with_u);
     for (int64_t i = 0; i < rows_; ++i) du_[i] = 0;
     load_state(grad_state, G_);
@@ -125,7 +126,7 @@ class Wkv6ScanBack {
     }
   }
 
-  const acc_t* u() const { return du_; }  // the gradient of u
+  const acc_t* u() const { return du_; }  // the gradient of u, after a run with it
   void store_state_gradient(void* to) const {
     for (int64_t j = 0; j < M; ++j) store_row(G_ + j * rows_, N, row_of<acc_t>(to, j * N));
   }
@@ -343,7 +344,7 @@ class Wkv6ScanBack {
   const Wkv6Inputs& in_;
   const Wkv6Sequence sequence_;
   const void* const grad_y_;
-  const Wkv6Rows token_;
+  Wkv6Rows token_;
   const int64_t N, M, T, rows_, columns_;  // the latter: N and M, padded
   const int64_t state_;                    // elements of a state
   const int64_t segment_;                  // tokens of a segment
@@ -362,38 +363,40 @@ class Wkv6ScanBack {
 template <class io_t>
 int64_t wkv6_backward_scratch(const Wkv6Inputs& in, int64_t length) {
   Arena arena(nullptr);
-  Wkv6ScanBack<io_t>(arena, in, {0, length, 0, nullptr}, nullptr, false);
+  Wkv6ScanBack<io_t>(arena, in, {0, length, 0, nullptr}, nullptr);
   return arena.used();
 }
 
-// A row of the gradient of a per-token w.
+// The gradients of a token's rows to the tensors; that of a constant decay is no row.
 template <class io_t, class acc_t = accumulate_t<io_t>>
-inline void store_decay_row(const acc_t* from, int64_t n, bool float_w, void* tensor, int64_t offset) {
-  if (!float_w) {
-    store_row(from, n, row_of<io_t>(tensor, offset));
+inline void store_row_gradients(const Wkv6Inputs& in, const Wkv6Gradients& to, int64_t row,
+                                const Wkv6RowGradients<acc_t>& x) {
+  const int64_t N = in.key_size, M = in.value_size;
+  store_row(x.r, N, row_of<io_t>(to.r, row * N));
+  store_row(x.k, N, row_of<io_t>(to.k, row * N));
+  store_row(x.v, M, row_of<io_t>(to.v, row * M));
+  if (in.constant_decay) return;
+  if (!in.decay.float_w) {
+    store_row(x.w, N, row_of<io_t>(to.w, row * N));
   } else {
-    for (int64_t i = 0; i < n; ++i) row_of<float>(tensor, offset)[i] = static_cast<float>(from[i]);
+    for (int64_t i = 0; i < N; ++i) row_of<float>(to.w, row * N)[i] = static_cast<float>(x.w[i]);
   }
 }
 
 template <class io_t>
 void wkv6_backward(const Wkv6Inputs& in, const Wkv6Sequence& sequence, const Wkv6Gradients& grad, void* scratch) {
   using acc_t = accumulate_t<io_t>;
-  const int64_t N = in.key_size, M = in.value_size;
+  const int64_t N = in.key_size;
   Arena arena(scratch);
-  Wkv6ScanBack<io_t> scan(arena, in, sequence, grad.y, false);
+  Wkv6ScanBack<io_t> scan(arena, in, sequence, grad.y);
   auto* const dw = static_cast<acc_t*>(grad.w);  // of a constant decay
   if (in.constant_decay) {
     for (int64_t i = 0; i < N; ++i) dw[i] = 0;
   }
-  scan.run(grad.state_after, true, [&](int64_t row, const Wkv6RowGradients<acc_t>& x) {
-    store_row(x.r, N, row_of<io_t>(grad.r, row * N));
-    store_row(x.k, N, row_of<io_t>(grad.k, row * N));
-    store_row(x.v, M, row_of<io_t>(grad.v, row * M));
+  scan.run(false, grad.state_after, true, [&](int64_t row, const Wkv6RowGradients<acc_t>& x) {
+    store_row_gradients<io_t>(in, grad, row, x);
     if (in.constant_decay) {
       for (int64_t i = 0; i < N; ++i) dw[i] += x.w[i];
-    } else {
-      store_decay_row<io_t>(x.w, N, in.decay.float_w, grad.w, row * N);
     }
   });
   store_row(scan.u(), N, static_cast<acc_t*>(grad.u));

@@ -27,7 +27,9 @@ inline Fixture load_fixture(const std::filesystem::path& path) {
   Fixture fixture;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;
-    const at::ScalarType dtype = entry["dtype"] == "F64" ? at::kDouble : at::kFloat;
+    const at::ScalarType dtype = entry["dtype"] == "F64"    ? at::kDouble
+                                 : entry["dtype"] == "BF16" ? at::kBFloat16
+                                                            : at::kFloat;
     at::Tensor tensor = at::empty(entry["shape"].get<std::vector<int64_t>>(), at::TensorOptions().dtype(dtype));
     std::memcpy(tensor.mutable_data_ptr(), bytes.data() + 8 + header_size + entry["data_offsets"][0].get<size_t>(),
                 tensor.nbytes());
