@@ -10,7 +10,7 @@ namespace {
 
 using DecodeOp = decltype(&ops::wkv6_decode_);
 
-class DecodeStep : public testing::TestWithParam<std::tuple<std::string, DecodeOp>> {
+class Wkv6DecodeStep : public testing::TestWithParam<std::tuple<std::string, DecodeOp>> {
  protected:
   const std::string& sequence_op() const { return std::get<0>(GetParam()); }
   at::Tensor decode(const Tensors& x, at::Tensor& pool, const at::Tensor& slots) const {
@@ -35,7 +35,7 @@ const OpShape kShapes[] = {{.batch = 3, .time = 1, .key = 64, .value = 64},
                            {.batch = 3, .time = 1, .heads = 5, .key = 256, .value = 256},
                            {.batch = 3, .time = 1, .heads = 0}};
 
-TEST_P(DecodeStep, is_the_step_of_the_op_in_place) {
+TEST_P(Wkv6DecodeStep, is_the_step_of_the_op_in_place) {
   for (const OpShape& shape : kShapes) {
     for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf}) {
       const OpInputs in = inputs(shape, dtype);
@@ -54,7 +54,7 @@ TEST_P(DecodeStep, is_the_step_of_the_op_in_place) {
   }
 }
 
-TEST_P(DecodeStep, takes_one_layer_of_a_pool_of_layers) {
+TEST_P(Wkv6DecodeStep, takes_one_layer_of_a_pool_of_layers) {
   const OpInputs in = inputs({.batch = 2, .time = 1}, at::kFloat);
   at::Tensor layers = at::randn({4, 3, 2, 16, 16}), pool = layers.select(1, 1).clone();
   const at::Tensor before = layers.clone(), slots = at::tensor({3, 1}, at::kLong);
@@ -65,7 +65,7 @@ TEST_P(DecodeStep, takes_one_layer_of_a_pool_of_layers) {
   EXPECT_TRUE(at::equal(layers.select(1, 2), before.select(1, 2)));
 }
 
-TEST_P(DecodeStep, of_an_empty_batch_does_nothing) {
+TEST_P(Wkv6DecodeStep, of_an_empty_batch_does_nothing) {
   const OpInputs in = inputs({.batch = 0, .time = 1}, at::kFloat);
   at::Tensor pool = at::ones({2, 2, 16, 16});
   EXPECT_EQ(decode(step(in.arguments), pool, at::empty({0}, at::kLong)).numel(), 0);
@@ -116,7 +116,7 @@ const DecodeRefusal kRefusals[] = {
      "_decode_: u must have shape [H, N] = [2, 16], got [2, 8]"},
 };
 
-TEST_P(DecodeStep, is_refused_before_anything_is_written) {
+TEST_P(Wkv6DecodeStep, is_refused_before_anything_is_written) {
   for (const DecodeRefusal& refusal : kRefusals) {
     SCOPED_TRACE(refusal.name);
     Tensors x = step(inputs({.batch = 2, .time = 1}, at::kFloat).arguments);
@@ -132,7 +132,7 @@ TEST_P(DecodeStep, is_refused_before_anything_is_written) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Op, DecodeStep,
+INSTANTIATE_TEST_SUITE_P(Op, Wkv6DecodeStep,
                          testing::Values(std::make_tuple("wkv5", &ops::wkv5_decode_),
                                          std::make_tuple("wkv6", &ops::wkv6_decode_)),
                          [](const auto& test) { return std::get<0>(test.param); });

@@ -123,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(File, Wkv5Fixture, testing::Combine(testing::ValuesIn(f
 
 // --- decays, and what else both ops have in common ---
 
-class MatrixStateOp : public testing::TestWithParam<std::tuple<std::string, Op>> {
+class Wkv5And6 : public testing::TestWithParam<std::tuple<std::string, Op>> {
  protected:
   const OpCase& row() const { return op_case(std::get<0>(GetParam())); }
   Op op() const { return std::get<1>(GetParam()); }
@@ -141,14 +141,14 @@ class MatrixStateOp : public testing::TestWithParam<std::tuple<std::string, Op>>
   }
 };
 
-TEST_P(MatrixStateOp, a_decay_of_minus_infinity_keeps_everything) {
+TEST_P(Wkv5And6, a_decay_of_minus_infinity_keeps_everything) {
   const Run kept = run_with_decay(-kInf, false), exact = run_with_decay(0, true);
   EXPECT_TRUE(at::equal(kept.y, exact.y));
   EXPECT_TRUE(at::equal(kept.state, exact.state));
   EXPECT_TRUE(at::equal(kept.gradients[kW], at::zeros_like(kept.gradients[kW])));
 }
 
-TEST_P(MatrixStateOp, a_decay_that_overflows_forgets_everything_and_has_no_gradient) {
+TEST_P(Wkv5And6, a_decay_that_overflows_forgets_everything_and_has_no_gradient) {
   const Run forgotten = run_with_decay(-kInf, true);
   for (const double w : {5.0, 89.0, 1e30, kInf}) {
     const Run run = run_with_decay(w, false);
@@ -158,7 +158,7 @@ TEST_P(MatrixStateOp, a_decay_that_overflows_forgets_everything_and_has_no_gradi
   }
 }
 
-TEST_P(MatrixStateOp, a_log_decay_is_the_logarithm_of_the_factor) {
+TEST_P(Wkv5And6, a_log_decay_is_the_logarithm_of_the_factor) {
   OpInputs inputs = make_inputs(row(), {}, at::kDouble, 22, true);
   Tensors& x = inputs.arguments;
   x[kW] = (-x[kW].detach().exp()).requires_grad_();
@@ -171,7 +171,7 @@ TEST_P(MatrixStateOp, a_log_decay_is_the_logarithm_of_the_factor) {
   for (size_t i = 0; i < found.size(); ++i) EXPECT_LE(difference(found[i], expected[i]), 1e-11) << kNames[i];
 }
 
-TEST_P(MatrixStateOp, gradients_flow_through_the_state_alone) {
+TEST_P(Wkv5And6, gradients_flow_through_the_state_alone) {
   const OpInputs inputs = make_inputs(row(), {}, at::kDouble, 23, true);
   const Tensors& x = inputs.arguments;
   const at::Tensor& before = inputs.states[0];
@@ -183,7 +183,7 @@ TEST_P(MatrixStateOp, gradients_flow_through_the_state_alone) {
   for (size_t i = 0; i < by.size(); ++i) EXPECT_LE(difference(found[i], expected[i]), 1e-11) << i;
 }
 
-TEST_P(MatrixStateOp, a_nan_reaches_all_outputs_that_its_argument_has_a_part_in) {
+TEST_P(Wkv5And6, a_nan_reaches_all_outputs_that_its_argument_has_a_part_in) {
   const OpInputs inputs = make_inputs(row(), {}, at::kFloat, 24);
   for (size_t i = 0; i < inputs.arguments.size(); ++i) {
     Tensors x = inputs.arguments;
@@ -194,7 +194,7 @@ TEST_P(MatrixStateOp, a_nan_reaches_all_outputs_that_its_argument_has_a_part_in)
   }
 }
 
-TEST_P(MatrixStateOp, a_second_derivative_is_refused) {
+TEST_P(Wkv5And6, a_second_derivative_is_refused) {
   const OpInputs inputs = make_inputs(row(), {}, at::kDouble, 25, true);
   const at::Tensor y = row().call(inputs.arguments, inputs.states, {})[0];
   const Tensors first = torch::autograd::grad({y.pow(2).sum()}, inputs.arguments, {}, true, true);
@@ -206,7 +206,7 @@ TEST_P(MatrixStateOp, a_second_derivative_is_refused) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Op, MatrixStateOp,
+INSTANTIATE_TEST_SUITE_P(Op, Wkv5And6,
                          testing::Values(std::make_tuple("wkv5", &ops::wkv5), std::make_tuple("wkv6", &ops::wkv6)),
                          [](const auto& test) { return std::get<0>(test.param); });
 

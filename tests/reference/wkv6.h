@@ -29,6 +29,7 @@ inline std::pair<at::Tensor, at::Tensor> wkv6(const at::Tensor& r, const at::Ten
 
 inline at::Tensor bi_wkv6(const at::Tensor& r, const at::Tensor& k, const at::Tensor& v, const at::Tensor& w,
                           const at::Tensor& u) {
+  if (r.size(1) == 0) return at::zeros_like(v);
   const auto [left, left_state] = wkv6(r, k, v, w, u, {});
   const auto [right, right_state] = wkv6(r.flip(1), k.flip(1), v.flip(1), w.flip(1), at::zeros_like(u), {});
   // Without tokens between two others w has no effect, but a gradient: zero.
