@@ -55,8 +55,8 @@ void bi_wkv6_forward(const Wkv6Inputs& in, const Wkv6Sequence& sequence, void* y
 template <class io_t>
 struct BiWkv6BackwardScratch {
   using acc_t = accumulate_t<io_t>;
-  BiWkv6BackwardScratch(Arena& arena, const Wkv6Inputs& in, const Wkv6Sequence& sequence, const void* grad_y)
-      : scan(arena, in, sequence, grad_y),
+  BiWkv6BackwardScratch(Arena& arena, const Wkv6Inputs& in, const Wkv6Sequence& sequence, const Wkv6Gradients& out)
+      : scan(arena, in, sequence, out),
         keys(padded<acc_t>(in.key_size)),
         columns(padded<acc_t>(in.value_size)),
         grad{arena.take<acc_t>(sequence.length * keys), arena.take<acc_t>(sequence.length * keys),
@@ -69,7 +69,7 @@ struct BiWkv6BackwardScratch {
 template <class io_t>
 int64_t bi_wkv6_backward_scratch(const Wkv6Inputs& in, int64_t length) {
   Arena arena(nullptr);
-  BiWkv6BackwardScratch<io_t>(arena, in, {0, length, 0, nullptr}, nullptr);
+  BiWkv6BackwardScratch<io_t>(arena, in, {0, length, 0, nullptr}, {});
   return arena.used();
 }
 
@@ -87,7 +87,7 @@ void bi_wkv6_backward(const Wkv6Inputs& in, const Wkv6Sequence& sequence, const 
   using acc_t = accumulate_t<io_t>;
   const int64_t N = in.key_size, M = in.value_size;
   Arena arena(scratch);
-  BiWkv6BackwardScratch<io_t> my(arena, in, sequence, out.y);
+  BiWkv6BackwardScratch<io_t> my(arena, in, sequence, out);
   const auto kept = [&](int64_t row) {
     const int64_t token = row / in.heads - sequence.first_token;
     return Wkv6RowGradients<acc_t>{my.grad.r + token * my.keys, my.grad.k + token * my.keys,
