@@ -10,6 +10,10 @@ struct Sums {
   Vec<acc_t> values, weights;
 };
 template <class acc_t>
+inline Sums<acc_t> operator+(Sums<acc_t> x, Sums<acc_t> y) {
+  return {x.values + y.values, x.weights + y.weights};
+}
+template <class acc_t>
 inline Sums<acc_t> fma(Vec<acc_t> factor, Sums<acc_t> x, Sums<acc_t> y) {
   return {fma(factor, x.values, y.values), fma(factor, x.weights, y.weights)};
 }

@@ -82,6 +82,12 @@ inline V max(V x, V y) {
 #endif
 }
 
+inline Vec<float> abs(Vec<float> x) {
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu);
+}
+inline Vec<double> abs(Vec<double> x) {
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
+}
 // -|x|
 inline Vec<float> negative_abs(Vec<float> x) {
   return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) | 0x80000000u);
