@@ -33,12 +33,6 @@ template <class io_t>
   }
 }
 
-// Vector j of a row of n elements, zeros after the last.
-template <class io_t>
-auto load_within(const io_t* row, int64_t j, int64_t n) {
-  return j + kLanes<accumulate_t<io_t>> <= n ? load_as(row + j) : load_first(row + j, n - j);
-}
-
 // A point that a query looks at, between the columns x and x + 1 and the rows y and y + 1 of its level.
 template <class acc_t>
 struct Sample {
@@ -121,40 +115,43 @@ int64_t ms_deform_attn_forward_scratch(const MsDeformAttnInputs& in) {
   return arena.used();
 }
 
+// C neighbouring vectors of y; `value` is where they are at the first place.
+template <int C, class io_t, class V, class Load>
+inline void sum_corners(const Sampling<io_t>& sampling, const io_t* value, int64_t stride, V (&sum)[C],
+                        const Load& load_vector) {
+  for (V& s : sum) s = broadcast(sampling.outside);
+  for (int64_t i = 0; i < sampling.count; ++i) {
+    const auto& corner = sampling.corners[i];
+    const io_t* from = value + corner.place * stride;
+    for (int c = 0; c < C; ++c) {
+      sum[c] = fma(broadcast(corner.coefficient), load_vector(from + c * kLanes<accumulate_t<io_t>>), sum[c]);
+    }
+  }
+}
+
 template <class io_t>
 void ms_deform_attn_forward(const MsDeformAttnInputs& in, void* y, int64_t first, int64_t last, void* scratch) {
   using acc_t = accumulate_t<io_t>;
   using V = Vec<acc_t>;
   constexpr int W = kLanes<acc_t>;
-  const int64_t D = in.size, stride = in.heads * D;
+  const int64_t D = in.size, stride = in.heads * D, whole = D / W * W;
   Arena arena(scratch);
   Sampling<io_t> sampling(arena, in);
   for (int64_t row = first; row < last; ++row) {
     const int64_t batch = row / (in.queries * in.heads), head = row % in.heads;
     const io_t* value = row_of<io_t>(in.value, (batch * in.places * in.heads + head) * D);
-    sampling.look_up(in, row);
     io_t* out = row_of<io_t>(y, row * D);
-    for_column_blocks<acc_t>(D, [&](int64_t j, auto vectors) {
-      constexpr int kVectors = decltype(vectors)::value;
-      V sum[kVectors];
-      for (V& s : sum) s = broadcast(sampling.outside);
-      for (int64_t i = 0; i < sampling.count; ++i) {
-        const Corner<acc_t>& corner = sampling.corners[i];
-        const io_t* from = value + corner.place * stride;
-        const V coefficient = broadcast(corner.coefficient);
-        for (int c = 0; c < kVectors; ++c) {
-          sum[c] = fma(coefficient, kVectors == 1 ? load_within(from, j, D) : load_as(from + j + c * W), sum[c]);
-        }
-      }
-      for (int c = 0; c < kVectors; ++c) {
-        const int64_t at = j + c * W;
-        if (at + W <= D) {
-          store_as(out + at, sum[c]);
-        } else {
-          store_first(out + at, sum[c], D - at);
-        }
-      }
+    sampling.look_up(in, row);
+    for_column_blocks<acc_t>(whole, [&](int64_t j, auto vectors) {
+      V sum[decltype(vectors)::value];
+      sum_corners(sampling, value + j, stride, sum, [](const io_t* p) { return load_as(p); });
+      for (int c = 0; c < vectors; ++c) store_as(out + j + c * W, sum[c]);
     });
+    if (whole < D) {
+      V sum[1];
+      sum_corners(sampling, value + whole, stride, sum, [&](const io_t* p) { return load_first(p, D - whole); });
+      store_first(out + whole, sum[0], D - whole);
+    }
   }
 }
 
@@ -201,7 +198,7 @@ void scatter_and_multiply(const Sampling<io_t>& sampling, const io_t* value, int
       for (int64_t j = 0; j < D; j += W) {
         const V gradient = load(my.grad_y + j);
         store(to + j, fma(coefficient, gradient, load(to + j)));
-        product[i] = fma(gradient, load_within(from, j, D), product[i]);
+        product[i] = fma(gradient, j + W <= D ? load_as(from + j) : load_first(from + j, D - j), product[i]);
       }
     }
     const V sums = sums_of_rows(product);

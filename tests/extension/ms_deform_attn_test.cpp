@@ -186,7 +186,7 @@ at::Tensor shapes_of(int64_t height, int64_t width) {
 }
 
 const MsDeformAttnRefusal kRefusals[] = {
-    {"value_undefined", [](auto& x) { x[0] = {}; }, "ms_deform_attn: value must be a tensor, got None"},
+    {"value_undefined", [](auto& x) { x[0] = at::Tensor(); }, "ms_deform_attn: value must be a tensor, got None"},
     {"value_three_dimensions", [](auto& x) { x[0] = x[0][0]; },
      "ms_deform_attn: value must have the 4 dimensions [B, S, M, D], got shape [17, 2, 16]"},
     {"shapes_one_dimension", [](auto& x) { x[1] = x[1][0]; },
