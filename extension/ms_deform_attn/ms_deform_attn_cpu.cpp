@@ -20,11 +20,11 @@ struct MsDeformAttnCall {
   MsDeformAttnCall(const char* op, const Tensor& value_, const Tensor& spatial_shapes_,
                    const Tensor& level_start_index_, const Tensor& sampling_locations_,
                    const Tensor& attention_weights_)
-      : value(contiguous(value_)),
-        spatial_shapes(contiguous(spatial_shapes_)),
-        level_start_index(contiguous(level_start_index_)),
-        sampling_locations(contiguous(sampling_locations_)),
-        attention_weights(contiguous(attention_weights_)),
+      : value(as_contiguous(value_)),
+        spatial_shapes(as_contiguous(spatial_shapes_)),
+        level_start_index(as_contiguous(level_start_index_)),
+        sampling_locations(as_contiguous(sampling_locations_)),
+        attention_weights(as_contiguous(attention_weights_)),
         inputs{.value = value.const_data_ptr(),
                .spatial_shapes = spatial_shapes.const_data_ptr<int64_t>(),
                .level_start_index = level_start_index.const_data_ptr<int64_t>(),
@@ -73,7 +73,7 @@ std::tuple<Tensor, Tensor, Tensor> ms_deform_attn_backward_cpu(Tensor grad_y, Te
   const MsDeformAttnCall call("_ms_deform_attn_backward", value, spatial_shapes, level_start_index, sampling_locations,
                               attention_weights);
   const MsDeformAttnInputs& in = call.inputs;
-  grad_y = contiguous(grad_y);
+  grad_y = as_contiguous(grad_y);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_value = gradient_of(call.value), grad_locations = gradient_of(call.sampling_locations),
          grad_weights = gradient_of(call.attention_weights);
