@@ -19,15 +19,19 @@ IN_PYTHON = os.environ.get("WKV_REGISTRATION") == "python"
 def _register():
     if IN_PYTHON:
         torch.ops.load_library(LIBRARY_DIR / "libwkv_kernels.so")
-        _module("wkv_register", ROOT / "zoo/python/wkv/_register.py").register()
+        python_registration().register()
     else:
         torch.ops.load_library(LIBRARY_DIR / "libwkv_ops.so")
 
 
-def _module(name, path):
+def python_registration():
+    return load_module("wkv_register", ROOT / "zoo/python/wkv/_register.py")
+
+
+def load_module(name, path):
     specification = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    specification.loader.execload_module(module)
     return module
 
 
@@ -86,7 +90,7 @@ def normal(*shape, scale=0.5, mean=0.0):
 def _rows():
     sys.modules.setdefault("op_cases", sys.modules[__name__])
     for path in sorted((Path(__file__).parent / "ops").glob("*.py")):
-        yield _module(f"op_case_{path.stem}", path).CASE
+        yield load_module(f"op_case_{path.stem}", path).CASE
 
 
 _register()
