@@ -31,7 +31,7 @@ def python_registration():
 def load_module(name, path):
     specification = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(specification)
-    specification.loader.execload_module(module)
+    specification.loader.exec_module(module)
     return module
 
 

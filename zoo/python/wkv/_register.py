@@ -87,7 +87,7 @@ _OPS = {
     "wkv7_decode_": _Op(lambda a: _like(a.v), ("w", "pool")),
     "bi_wkv": _Op(lambda a: _like(a.v), ("w", "u")),
     "bi_wkv6": _Op(lambda a: _like(a.v), ("w", "u")),
-    "q_shift": _Op(lambda a: _like(a.x)),
+    "q_shift": _Op(lambda a: _like(a.x), ("x",)),
     "based_linear_attention": _Op(_based, ("kv_state", "k_state")),
     "sliding_window_attention": _Op(_sliding_window),
     "short_conv": _Op(_short_conv, ("state",)),
