@@ -42,7 +42,7 @@ class OpCase:
     make: Callable
     names: tuple[str, ...]  # of the floating-point arguments, as the schema has them
     states: tuple[str, ...] = ()  # of the states: keyword arguments; none, where a sequence can't be cut
-    # The other arguments that need a value; a function of the floating-point arguments where they follow from these.
+    # The other arguments that need a value; a function of the floating-point arguments where they follow from the time.
     fixed: dict | Callable = field(default_factory=dict)
     full_precision: tuple[str, ...] = ()  # the arguments that autocast leaves alone, as it does fp32 states
     packs: bool = True  # takes cu_seqlens
@@ -50,6 +50,11 @@ class OpCase:
 
     def __str__(self):
         return self.name
+
+    @property
+    def any_time(self):
+        """One graph serves every time: no number that is a part of it follows from the time."""
+        return not callable(self.fixed)
 
     @property
     def overload(self):

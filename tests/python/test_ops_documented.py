@@ -53,11 +53,11 @@ def test_the_documentation_names_every_tensor_and_the_outputs(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_passes_every_argument_on(name):
     """Each argument, given a value of its own, arrives at the op under its own name."""
-    given = {a.name: object() for a in schema(name).arguments}
-    received = {}
+    arguments = [a.name for a in schema(name).arguments]
+    given, received = {argument: object() for argument in arguments}, {}
 
     def op(*positional, **keywords):
-        received.update(zip((a.name for a in schema(name).arguments), positional), **keywords)
+        received.update(zip(arguments, positional), **keywords)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.ops.wkv, name, op)
