@@ -3,6 +3,7 @@
 import io
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -142,7 +143,8 @@ def test_package_of_native_code_in_a_program_without_python(package, tmp_path):
     inputs = module.other_inputs()
     torch.save(inputs, tmp_path / "inputs.pt")
     program = LIBRARY_DIR.parent / "bin/run_package"
-    subprocess.run([program, package, tmp_path / "inputs.pt", tmp_path / "outputs.pt"], check=True)
+    environment = {"LD_LIBRARY_PATH": str(Path(torch.__path__[0]) / "lib")}  # a package needs PyTorch's own libraries
+    subprocess.run([program, package, tmp_path / "inputs.pt", tmp_path / "outputs.pt"], check=True, env=environment)
     assert_close(torch.load(tmp_path / "outputs.pt"), module(*inputs), TOLERANCE)
 
 
