@@ -75,13 +75,18 @@ class Case:
     decays: bool = True
     fla: Callable | None = None
     ggml: bool = False
-    # How the decay goes into the op; bi_wkv's is no exp(-exp(w)).
+
+    @property
+    def title(self):
+        stateless = self.name == "based_linear_attention" and "kv_state" not in self.names
+        return f"{self.name}, from the empty state" if stateless else self.name
+
     def ours(self, *inputs):
         outputs = getattr(torch.ops.wkv, self.name)(**dict(zip(self.names, inputs)), **self.fixed)
-        return outputs if isinstance(outputs, tuple) else (outputs,)
+        return (outputs if isinstance(outputs, tuple) else (outputs,))[: len(self.outputs)]
 
     def reference(self, *inputs):
-        return getattr(references, self.name)(*inputs, **self.of_reference)
+        return getattr(references, self.name)(*inputs, **self.of_reference)[: len(self.outputs)]
 
 
 # --- inputs ---
@@ -163,6 +168,12 @@ def fla_wkv7(r, w, k, v, a, b, state):
     return y.transpose(1, 2), state.mT
 
 
+def fla_based(q, k, v):
+    from fla.ops.based.naive import naive_parallel_based
+
+    return (naive_parallel_based(*heads_first(q, k, v)).transpose(1, 2),)
+
+
 def fla_available():
     try:
         from fla.ops.rwkv6 import recurrent_naive  # noqa: F401
@@ -202,6 +213,16 @@ CASES = [
         based,
         full_precision=("kv_state", "k_state"),
         decays=False,
+    ),
+    Case(
+        "based_linear_attention",
+        ("q", "k", "v"),
+        ("y",),
+        lambda *x: based(*x)[:3],
+        fixed={"eps": 1e-6},
+        of_reference={"eps": 1e-6},
+        decays=False,
+        fla=fla_based,
     ),
     Case(
         "sliding_window_attention",
@@ -296,7 +317,7 @@ def main():
     facts = {"time": options.time, "B": B, "H": H, "N": N, "torch": torch.__version__, "isa": torch.ops.wkv._cpu_isa()}
     parts = [INTRODUCTION.format(missing=note, **facts)]
     for case in CASES:
-        parts.append(f"## {case.name}\n")
+        parts.append(f"## {case.title}\n")
         for decay in DECAYS if case.decays else ["any"]:
             found = measure(case, DECAYS.get(decay), options.time, with_fla, with_ggml)
             parts.append(table(case, f"{decay} decays" if case.decays else "", found) + "\n")

@@ -69,7 +69,7 @@ def bi_wkv6(r, k, v, w, u):
     return (left + right.flip(1),)
 
 
-def based_linear_attention(q, k, v, kv_state, k_state, eps=1e-12):
+def based_linear_attention(q, k, v, kv_state=0, k_state=0, eps=1e-12):
     def features(x):
         x = x / x.shape[-1] ** 0.25
         return torch.cat([torch.ones_like(x[..., :1]), x, outer(x, x).flatten(-2) / math.sqrt(2)], -1)
