@@ -9,8 +9,10 @@
 int main(int, char** argv) {
   std::ifstream file(argv[2], std::ios::binary);
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  std::vector<at::Tensor> inputs;
+  for (const c10::IValue& input : torch::jit::pickle_load(bytes).toListRef()) inputs.push_back(input.toTensor());
   torch::inductor::AOTIModelPackageLoader package(argv[1]);
-  const auto outputs = package.run(torch::jit::pickle_load(bytes).toTensorVector());
+  const auto outputs = package.run(inputs);
   const auto saved = torch::jit::pickle_save(outputs);
   std::ofstream(argv[3], std::ios::binary).write(saved.data(), static_cast<std::streamsize>(saved.size()));
 }
