@@ -9,8 +9,9 @@
 int main(int, char** argv) {
   std::ifstream file(argv[2], std::ios::binary);
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  const c10::IValue loaded = torch::jit::pickle_load(bytes);
   std::vector<at::Tensor> inputs;
-  for (const c10::IValue& input : torch::jit::pickle_load(bytes).toListRef()) inputs.push_back(input.toTensor());
+  for (const c10::IValue& input : loaded.toListRef()) inputs.push_back(input.toTensor());
   torch::inductor::AOTIModelPackageLoader package(argv[1]);
   const auto outputs = package.run(inputs);
   const auto saved = torch::jit::pickle_save(outputs);
