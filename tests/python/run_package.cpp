@@ -14,6 +14,6 @@ int main(int, char** argv) {
   for (const c10::IValue& input : loaded.toListRef()) inputs.push_back(input.toTensor());
   torch::inductor::AOTIModelPackageLoader package(argv[1]);
   const auto outputs = package.run(inputs);
-  const auto saved = torch::jit::pickle_save(outputs);
+  const auto saved = torch::jit::pickle_save(c10::ivalue::Tuple::create({outputs.begin(), outputs.end()}));
   std::ofstream(argv[3], std::ios::binary).write(saved.data(), static_cast<std::streamsize>(saved.size()));
 }
