@@ -47,6 +47,8 @@ class OpCase:
     full_precision: tuple[str, ...] = ()  # the arguments that autocast leaves alone, as it does fp32 states
     packs: bool = True  # takes cu_seqlens
     states_have_io_dtype: bool = False
+    free_sizes: tuple[tuple[str, int], ...] = ()  # (argument, dimension): those that no other argument has too
+    refused: dict = field(default_factory=dict)  # values of the other arguments that are errors
 
     def __str__(self):
         return self.name
