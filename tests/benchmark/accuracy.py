@@ -239,7 +239,7 @@ CASES = [
         ("y", "state"),
         convolution,
         fixed={"silu": True},
-        full_precision=("state",),
+        full_precision=("weight", "bias", "state"),
         decays=False,
     ),
     Case(
@@ -249,6 +249,7 @@ CASES = [
         deformable,
         fixed={"spatial_shapes": torch.tensor([[8, 8], [4, 4]]), "level_start_index": torch.tensor([0, 64])},
         of_reference={"spatial_shapes": torch.tensor([[8, 8], [4, 4]])},
+        full_precision=("sampling_locations", "attention_weights"),
         decays=False,
     ),
 ]

@@ -90,8 +90,8 @@ _OPS = {
     "q_shift": _Op(lambda a: _like(a.x), ("x",)),
     "based_linear_attention": _Op(_based, ("kv_state", "k_state")),
     "sliding_window_attention": _Op(_sliding_window),
-    "short_conv": _Op(_short_conv, ("state",)),
-    "ms_deform_attn": _Op(_ms_deform_attn),
+    "short_conv": _Op(_short_conv, ("weight", "bias", "state")),
+    "ms_deform_attn": _Op(_ms_deform_attn, ("sampling_locations", "attention_weights")),
 }
 
 
