@@ -3,7 +3,8 @@ import functools
 import importlib
 import operator
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
