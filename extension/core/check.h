@@ -35,6 +35,14 @@ auto sizes_of(const Tensor& tensor) {
   }
 }
 template <class Tensor>
+auto strides_of(const Tensor& tensor) {
+  if constexpr (requires { tensor.sym_strides(); }) {
+    return tensor.sym_strides().vec();
+  } else {
+    return std::vector<int64_t>(tensor.strides().begin(), tensor.strides().end());
+  }
+}
+template <class Tensor>
 using SizesOf = decltype(sizes_of(std::declval<const Tensor&>()));
 
 template <class Sizes>

@@ -18,6 +18,10 @@ namespace wkv::test {
 
 using Fixture = std::map<std::string, at::Tensor>;
 
+inline at::ScalarType dtype_of(const std::string& name) {
+  return name == "I64" ? at::kLong : name == "F64" ? at::kDouble : at::kFloat;
+}
+
 inline Fixture load_fixture(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
@@ -27,7 +31,7 @@ inline Fixture load_fixture(const std::filesystem::path& path) {
   Fixture fixture;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;
-    const at::ScalarType dtype = entry["dtype"] == "F64" ? at::kDouble : at::kFloat;
+    const at::ScalarType dtype = dtype_of(entry["dtype"]);
     at::Tensor tensor = at::empty(entry["shape"].get<std::vector<int64_t>>(), at::TensorOptions().dtype(dtype));
     std::memcpy(tensor.mutable_data_ptr(), bytes.data() + 8 + header_size + entry["data_offsets"][0].get<size_t>(),
                 tensor.nbytes());
