@@ -160,9 +160,9 @@ inline void store_row(const accumulate_t<io_t>* from, int64_t n, io_t* to) {
 // Inlined by force: the compiler takes a function that only prefetches for one without effect, and drops its calls.
 template <class io_t>
 [[gnu::always_inline]] inline void prefetch_row(const io_t* row, int64_t n) {
-  const auto begin = reinterpret_cast<uintptr_t>(row), end = reinterpret_cast<uintptr_t>(row + n);
-  for (uintptr_t line = begin / 64 * 64; line < end; line += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line));
+  const char *const begin = reinterpret_cast<const char*>(row), *const end = reinterpret_cast<const char*>(row + n);
+  for (const char* line = begin - reinterpret_cast<uintptr_t>(row) % 64; line < end; line += 64) {
+    __builtin_prefetch(line);
   }
 }
 
