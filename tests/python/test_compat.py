@@ -183,6 +183,14 @@ def test_rwkv4_of_fla_goes_on_from_its_state():
     assert_same(in_two_calls, loops.wkv4, inputs)
 
 
+@pytest.mark.parametrize("name", FLA)
+def test_a_function_of_fla_compiles_into_one_graph(name):
+    inputs = FLA[name][1] | {"w": log_decay(FLA[name][1]["w"])}
+    function = getattr(fla, name)
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(**inputs, output_final_state=True), function(**inputs, output_final_state=True))
+
+
 def test_states_come_out_in_float32():
     inputs = {key: x.bfloat16() for key, x in RWKV7.items()}
     o, state = fla.fused_recurrent_rwkv7(**inputs | {"w": log_decay(inputs["w"])})
