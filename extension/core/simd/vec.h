@@ -29,6 +29,11 @@ inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(acc_t));
 template <class acc_t>
 using Vec = typename VectorOf<acc_t, kLanes<acc_t>>::type;
 
+using UInt64s = VectorOf<uint64_t, kLanes<double>>::type;
+using UInt32s = VectorOf<uint32_t, kLanes<float>>::type;
+using Int32s = VectorOf<int32_t, kLanes<float>>::type;
+using UInt16s = VectorOf<uint16_t, kLanes<float>>::type;
+
 // What is kept in memory as io_t is computed as this.
 template <class io_t>
 using accumulate_t = std::conditional_t<std::is_same_v<io_t, double>, double, float>;
@@ -63,6 +68,34 @@ inline V fma(V a, V b, V c) {
 #endif
 }
 
+// The larger one; y where either is NaN.
+template <class V>
+inline V max(V x, V y) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x[0]) == 4) {
+    return reinterpret_cast<V>(_mm512_maskz_max_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y)));
+  } else {
+    return reinterpret_cast<V>(_mm512_maskz_max_pd(0xff, reinterpret_cast<__m512d>(x), reinterpret_cast<__m512d>(y)));
+  }
+#else
+  return x > y ? x : y;
+#endif
+}
+
+inline Vec<float> abs(Vec<float> x) {
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu);
+}
+inline Vec<double> abs(Vec<double> x) {
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
+}
+// -|x|
+inline Vec<float> negative_abs(Vec<float> x) {
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) | 0x80000000u);
+}
+inline Vec<double> negative_abs(Vec<double> x) {
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) | 0x8000000000000000u);
+}
+
 template <class acc_t>
 inline Vec<acc_t> load(const acc_t* p) {
   Vec<acc_t> v;
@@ -73,10 +106,6 @@ template <class V, class acc_t>
 inline void store(acc_t* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
-
-using UInt32s = VectorOf<uint32_t, kLanes<float>>::type;
-using Int32s = VectorOf<int32_t, kLanes<float>>::type;
-using UInt16s = VectorOf<uint16_t, kLanes<float>>::type;
 
 // --- memory formats: kLanes elements at p, as a vector of the accumulation type, and back (round to nearest even) ---
 
@@ -160,9 +189,9 @@ inline void store_row(const accumulate_t<io_t>* from, int64_t n, io_t* to) {
 // Inlined by force: the compiler takes a function that only prefetches for one without effect, and drops its calls.
 template <class io_t>
 [[gnu::always_inline]] inline void prefetch_row(const io_t* row, int64_t n) {
-  const auto begin = reinterpret_cast<uintptr_t>(row), end = reinterpret_cast<uintptr_t>(row + n);
-  for (uintptr_t line = begin / 64 * 64; line < end; line += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line));
+  const char *const begin = reinterpret_cast<const char*>(row), *const end = reinterpret_cast<const char*>(row + n);
+  for (const char* line = begin - reinterpret_cast<uintptr_t>(row) % 64; line < end; line += 64) {
+    __builtin_prefetch(line);
   }
 }
 
@@ -198,34 +227,34 @@ inline Vec<double> exp(Vec<double> x) {
 
 // --- sums ---
 
-// Adds the halves of each block of kBlock lanes; the blocks of x give the lower half of the result, those of y the
-// upper.
+// Adds the halves of each block of kBlock lanes; the sums of x's blocks become the lower half-blocks of the result,
+// those of y's the upper: one blend, one permutation and one addition.
 template <int kBlock, class V, int... kLane>
 inline V fold(V x, V y, std::integer_sequence<int, kLane...>) {
   constexpr int W = sizeof...(kLane), kHalf = kBlock / 2;
-  const auto source = [](int lane) constexpr {
-    const int within = lane % (W / 2);
-    return (lane < W / 2 ? 0 : W) + within / kHalf * kBlock + within % kHalf;
-  };
-  return __builtin_shufflevector(x, y, source(kLane)...) + __builtin_shufflevector(x, y, source(kLane) + kHalf...);
+  const V kept = __builtin_shufflevector(x, y, ((kLane & kHalf) ? W + kLane : kLane)...);
+  const V moved = __builtin_shufflevector(x, y, ((kLane & kHalf) ? W + kLane - kHalf : kLane + kHalf)...);
+  return kept + moved;
 }
 
-// The sums over the lanes of rows[0], rows[1], ..., rows[kCount - 1], each folded to blocks of W / kCount lanes.
-template <int kCount, class V>
+// Folds the W / kBlock * 2 rows that are kStride apart down to blocks of kBlock / 2 lanes, which are in the rows'
+// order.
+template <int kBlock, int kStride, class V>
 inline V fold_rows(const V* rows) {
   constexpr int W = sizeof(V) / sizeof((*rows)[0]);
-  if constexpr (kCount == 1) {
-    return rows[0];
+  constexpr auto kLanesOfV = std::make_integer_sequence<int, W>();
+  if constexpr (kBlock == W) {
+    return fold<W>(rows[0], rows[kStride], kLanesOfV);
   } else {
-    const V lower = fold_rows<kCount / 2>(rows), upper = fold_rows<kCount / 2>(rows + kCount / 2);
-    return fold<W / (kCount / 2)>(lower, upper, std::make_integer_sequence<int, W>());
+    return fold<kBlock>(fold_rows<kBlock * 2, kStride * 2>(rows), fold_rows<kBlock * 2, kStride * 2>(rows + kStride),
+                        kLanesOfV);
   }
 }
 
 // Lane i of the result: the sum over the lanes of rows[i].
 template <class V>
 inline V sums_of_rows(const V* rows) {
-  return fold_rows<sizeof(V) / sizeof((*rows)[0])>(rows);
+  return fold_rows<2, 1>(rows);
 }
 
 // --- transposition ---
