@@ -82,9 +82,7 @@ inline V max(V x, V y) {
 #endif
 }
 
-inline Vec<float> abs(Vec<float> x) {
-  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu);
-}
+inline Vec<float> abs(Vec<float> x) { return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu); }
 inline Vec<double> abs(Vec<double> x) {
   return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
 }
