@@ -30,6 +30,13 @@ struct LogSumsRow {
   SumsRow<acc_t> sums;
 };
 
+// The sums seen from one token further away, and the next source: the decay is given as e^(-w) - 1, since an error of
+// the rounded e^(-w) would count as many times as there are tokens.
+template <class acc_t>
+inline Sums<acc_t> next(Vec<acc_t> decay_minus_one, const Sums<acc_t>& sums, const Sums<acc_t>& source) {
+  return sums + fma(decay_minus_one, sums, source);
+}
+
 // With sums over sources (weights e^k of values v) and over outputs (values y, weighted by dL/dy / the denominator that
 // y was divided by): what the loss changes by when the former's share in the latter grows by a factor.
 template <class acc_t>

@@ -18,7 +18,7 @@ class BiWkvCompat : private BiWkvFast<io_t> {
 
   explicit BiWkvCompat(const BiWkvColumns<io_t>& columns) : Fast(columns) {
     my.clear(kFirstRow, kNewRows);
-    my.each([&](int64_t c, const auto&) { store(growth + c, exp(load(my.w() + c))); });
+    my.each([&](int64_t c, const auto&) { store(growth_minus_one + c, exp_minus_one(load(my.w() + c))); });
     Fast::sum_right();
   }
 
@@ -61,16 +61,22 @@ class BiWkvCompat : private BiWkvFast<io_t> {
     }
     SumsRow<acc_t> sums, slope;
   };
-  // One token further away: times e^(-w), or with `growth` times e^w.
-  static WithSlope decayed(V d, const WithSlope& x) { return {d * x.sums, fma(-d, x.sums, d * x.slope)}; }
-  static WithSlope grown(V g, const WithSlope& x) { return {g * x.sums, fma(g, x.sums, g * x.slope)}; }
+  // Times a factor e^(-w), given as that - 1; or times e^w.
+  static WithSlope decayed(V minus_one, const WithSlope& x) {
+    const Sums<acc_t> sums = fma(minus_one, x.sums, x.sums);
+    return {sums, fma(minus_one, x.slope, x.slope) + broadcast<acc_t>(-1) * sums};
+  }
+  static WithSlope grown(V minus_one, const WithSlope& x) {
+    const Sums<acc_t> sums = fma(minus_one, x.sums, x.sums);
+    return {sums, fma(minus_one, x.slope, x.slope) + sums};
+  }
 
   struct Read {
     Sums<acc_t> all, slope;
   };
   // What token t reads; moves the sums on the left to the next token.
   Read read(int64_t t, int64_t c, const Sums<acc_t>& source) const {
-    const V d = load(decay + c), g = load(growth + c), one = broadcast<acc_t>(1);
+    const V d = load(decay_minus_one + c), g = load(growth_minus_one + c);
     const WithSlope right = decayed(d, {my.sums(t, Fast::kRight).load(c), my.sums(t, kRightSlope).load(c)});
     WithSlope before = before_chunk.load(c), within = within_chunk.load(c), left_over = leftover.load(c);
     if (t % chunk == 0) {
@@ -83,7 +89,9 @@ class BiWkvCompat : private BiWkvFast<io_t> {
     }
     const Sums<acc_t> all = fma(load(bonus + c), source, before.sums + within.sums + right.sums);
     const Sums<acc_t> slope = before.slope + within.slope + right.slope;
-    const Read result{fma(one - g, left_over.sums, all), fma(one - g, left_over.slope, fma(-g, left_over.sums, slope))};
+    // The derivative of 1 - e^w is -e^w = -g - 1.
+    const Read result{fma(-g, left_over.sums, all),
+                      fma(-g, left_over.slope + left_over.sums, slope + broadcast<acc_t>(-1) * left_over.sums)};
     within = decayed(d, within);
     within.sums = within.sums + source;
     before_chunk.store(c, decayed(d, before));
@@ -97,7 +105,7 @@ class BiWkvCompat : private BiWkvFast<io_t> {
       my.each([&](int64_t c, const auto&) {
         const Sums<acc_t> slope = right_slope.load(c);
         my.sums(t, kRightSlope).store(c, slope);
-        right_slope.store(c, decayed(load(decay + c), {my.sums(t, Fast::kRight).load(c), slope}).slope);
+        right_slope.store(c, decayed(load(decay_minus_one + c), {my.sums(t, Fast::kRight).load(c), slope}).slope);
       });
     }
   }
@@ -116,19 +124,19 @@ class BiWkvCompat : private BiWkvFast<io_t> {
         my.sums(t, Fast::kRight).store(c, fma(e_u, output, outputs));
         my.sums(t, Fast::kLeft).store(c, Sums<acc_t>());
         my.sums(t, Fast::kOutput).store(c, output);
-        left_outputs.store(c, fma(load(decay + c), outputs, output));
+        left_outputs.store(c, next(load(decay_minus_one + c), outputs, output));
       });
     }
   }
 
   using Fast::bonus;
   using Fast::by_bonus;
-  using Fast::decay;
+  using Fast::decay_minus_one;
   using Fast::left_outputs;
   using Fast::my;
   static constexpr int kFirstRow = Fast::kRows, kNewRows = 16;
   const int64_t chunk = (my.in.time + my.in.compat_chunks - 1) / my.in.compat_chunks;
-  acc_t *const growth = my.row(kFirstRow), *const by_w = my.row(kFirstRow + 1);
+  acc_t *const growth_minus_one = my.row(kFirstRow), *const by_w = my.row(kFirstRow + 1);
   const SumsRow<acc_t> right_slope = my.sums(kFirstRow + 2);
   // The tokens on the left: of the chunks before, of this chunk, and once more of this chunk but its first.
   const WithSlopeRow before_chunk{my.sums(kFirstRow + 4), my.sums(kFirstRow + 6)},

@@ -20,7 +20,7 @@ class BiWkvFast {
 
   explicit BiWkvFast(const BiWkvColumns<io_t>& columns) : my(columns) {
     my.each([&](int64_t c, const auto&) {
-      store(decay + c, exp(-load(my.w() + c)));
+      store(decay_minus_one + c, exp_minus_one(-load(my.w() + c)));
       store(bonus + c, exp(load(my.u() + c)));
     });
     load_row(my.of(my.in.k, my.in.time - 1), my.count(), reference);
@@ -37,7 +37,7 @@ class BiWkvFast {
         store(spread + c, max(abs(x), load(spread + c)));
         store(my.slot(t, kWeight) + c, weight);
         my.sums(t, kRight).store(c, right);
-        right_sums.store(c, fma(load(decay + c), right, weight * single<acc_t>(lanes.load(v_row + c))));
+        right_sums.store(c, next(load(decay_minus_one + c), right, weight * single<acc_t>(lanes.load(v_row + c))));
       });
     }
     return in_range();
@@ -52,7 +52,7 @@ class BiWkvFast {
         const Sums<acc_t> left = left_sums.load(c), source = source_of(t, c, lanes.load(v_row + c));
         const Sums<acc_t> all = fma(load(bonus + c), source, left + my.sums(t, kRight).load(c));
         lanes.store(y_row + c, all.values / all.weights);
-        left_sums.store(c, fma(load(decay + c), left, source));
+        left_sums.store(c, next(load(decay_minus_one + c), left, source));
       });
     }
   }
@@ -62,7 +62,7 @@ class BiWkvFast {
     sum_outputs_left(grad);
     sum_outputs_right(grad);
     my.each([&](int64_t c, const auto& lanes) {
-      my.add_to(grad.w, c, lanes, -load(decay + c) * load(by_decay + c));
+      my.add_to(grad.w, c, lanes, -exp(-load(my.w() + c)) * load(by_decay + c));
       my.add_to(grad.u, c, lanes, load(by_bonus + c));
     });
   }
@@ -86,7 +86,7 @@ class BiWkvFast {
     for (int64_t t = 0; t < my.in.time; ++t) {
       const io_t *v_row = my.of(my.in.v, t), *g_row = my.of(grad.y, t);
       my.each([&](int64_t c, const auto& lanes) {
-        const V d = load(decay + c), e_u = load(bonus + c);
+        const V d = load(decay_minus_one + c), e_u = load(bonus + c);
         const Sums<acc_t> left = left_sums.load(c), right = my.sums(t, kRight).load(c),
                           source = source_of(t, c, lanes.load(v_row + c)), own = e_u * source, all = left + right + own,
                           outputs = left_outputs.load(c);
@@ -97,8 +97,8 @@ class BiWkvFast {
         my.sums(t, kRight).store(c, fma(e_u, output, outputs));
         my.sums(t, kLeft).store(c, left);
         my.sums(t, kOutput).store(c, output);
-        left_sums.store(c, fma(d, left, source));
-        left_outputs.store(c, fma(d, outputs, output));
+        left_sums.store(c, next(d, left, source));
+        left_outputs.store(c, next(d, outputs, output));
       });
     }
   }
@@ -113,15 +113,15 @@ class BiWkvFast {
         lanes.store(gk_row + c, pairing(source, outputs));
         lanes.store(gv_row + c, source.weights * outputs.weights);
         store(by_decay + c, load(by_decay + c) + pairing(my.sums(t, kLeft).load(c), right));
-        right_outputs.store(c, fma(load(decay + c), right, my.sums(t, kOutput).load(c)));
+        right_outputs.store(c, next(load(decay_minus_one + c), right, my.sums(t, kOutput).load(c)));
       });
     }
   }
 
   static constexpr int kFirstSum = 3, kSums = 11, kRows = kFirstSum + kSums;
   const BiWkvColumns<io_t>& my;
-  acc_t *const reference = my.row(0), *const decay = my.row(1), *const bonus = my.row(2), *const spread = my.row(3),
-               *const by_decay = my.row(4), *const by_bonus = my.row(5);
+  acc_t *const reference = my.row(0), *const decay_minus_one = my.row(1), *const bonus = my.row(2),
+               *const spread = my.row(3), *const by_decay = my.row(4), *const by_bonus = my.row(5);
   const SumsRow<acc_t> right_sums = my.sums(6), left_sums = my.sums(8), left_outputs = my.sums(10),
                        right_outputs = my.sums(12);
 };
