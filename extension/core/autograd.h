@@ -150,12 +150,13 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
   }
 
  private:
+  // The argument cast, or itself: what is written in place must stay what it is.
   template <c10::DeviceType kDevice, size_t kPosition, class Arg>
   static decltype(auto) cast(Arg& arg) {
     if constexpr (detail::contains(Op::kAutocast, kPosition)) {
       return at::autocast::cached_cast(at::autocast::get_autocast_dtype(kDevice), arg, kDevice);
     } else {
-      return (arg);  // as it is: an in-place op writes to it
+      return (arg);
     }
   }
 };

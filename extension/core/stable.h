@@ -29,6 +29,11 @@ inline IoType io_type(const Tensor& tensor) {
   }
 }
 
+inline int64_t element_bytes(const Tensor& tensor) {
+  constexpr int64_t kBytes[kIoTypes] = {4, 8, 2, 2};
+  return kBytes[static_cast<int>(io_type(tensor))];
+}
+
 inline ScalarType state_type(const Tensor& tensor) {
   return tensor.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }

@@ -199,9 +199,9 @@ inline void store_row(const accumulate_t<io_t>* from, int64_t n, io_t* to) {
 // Inlined by force: the compiler takes a function that only prefetches for one without effect, and drops its calls.
 template <class io_t>
 [[gnu::always_inline]] inline void prefetch_row(const io_t* row, int64_t n) {
-  const auto begin = reinterpret_cast<uintptr_t>(row), end = reinterpret_cast<uintptr_t>(row + n);
-  for (uintptr_t line = begin / 64 * 64; line < end; line += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line));
+  const char *const begin = reinterpret_cast<const char*>(row), *const end = reinterpret_cast<const char*>(row + n);
+  for (const char* line = begin - reinterpret_cast<uintptr_t>(row) % 64; line < end; line += 64) {
+    __builtin_prefetch(line);
   }
 }
 
@@ -265,34 +265,34 @@ inline Vec<double> exp_minus_one(Vec<double> x) {
 
 // --- sums ---
 
-// Adds the halves of each block of kBlock lanes; the blocks of x give the lower half of the result, those of y the
-// upper.
+// Adds the halves of each block of kBlock lanes; the sums of x's blocks become the lower half-blocks of the result,
+// those of y's the upper: one blend, one permutation and one addition.
 template <int kBlock, class V, int... kLane>
 inline V fold(V x, V y, std::integer_sequence<int, kLane...>) {
   constexpr int W = sizeof...(kLane), kHalf = kBlock / 2;
-  const auto source = [](int lane) constexpr {
-    const int within = lane % (W / 2);
-    return (lane < W / 2 ? 0 : W) + within / kHalf * kBlock + within % kHalf;
-  };
-  return __builtin_shufflevector(x, y, source(kLane)...) + __builtin_shufflevector(x, y, source(kLane) + kHalf...);
+  const V kept = __builtin_shufflevector(x, y, ((kLane & kHalf) ? W + kLane : kLane)...);
+  const V moved = __builtin_shufflevector(x, y, ((kLane & kHalf) ? W + kLane - kHalf : kLane + kHalf)...);
+  return kept + moved;
 }
 
-// The sums over the lanes of rows[0], rows[1], ..., rows[kCount - 1], each folded to blocks of W / kCount lanes.
-template <int kCount, class V>
+// Folds the W / kBlock * 2 rows that are kStride apart down to blocks of kBlock / 2 lanes, which are in the rows'
+// order.
+template <int kBlock, int kStride, class V>
 inline V fold_rows(const V* rows) {
   constexpr int W = sizeof(V) / sizeof((*rows)[0]);
-  if constexpr (kCount == 1) {
-    return rows[0];
+  constexpr auto kLanesOfV = std::make_integer_sequence<int, W>();
+  if constexpr (kBlock == W) {
+    return fold<W>(rows[0], rows[kStride], kLanesOfV);
   } else {
-    const V lower = fold_rows<kCount / 2>(rows), upper = fold_rows<kCount / 2>(rows + kCount / 2);
-    return fold<W / (kCount / 2)>(lower, upper, std::make_integer_sequence<int, W>());
+    return fold<kBlock>(fold_rows<kBlock * 2, kStride * 2>(rows), fold_rows<kBlock * 2, kStride * 2>(rows + kStride),
+                        kLanesOfV);
   }
 }
 
 // Lane i of the result: the sum over the lanes of rows[i].
 template <class V>
 inline V sums_of_rows(const V* rows) {
-  return fold_rows<sizeof(V) / sizeof((*rows)[0])>(rows);
+  return fold_rows<2, 1>(rows);
 }
 
 // --- transposition ---

@@ -18,5 +18,4 @@ CASE = OpCase(
     names=("w", "u", "k", "v"),
     states=("state",),
     full_precision=("w", "u"),
-    not_in_states=("u",),
 )
