@@ -48,9 +48,9 @@ c10::TypedOperatorHandle<Signature> find_op(const std::string& name) {
 }
 // Calls the op through the dispatcher.
 template <class Op, class... Args>
-auto call(const Args&... args) {
+auto call(Args&&... args) {
   static const auto op = find_op<typename Op::Signature>(Op::kName);
-  return op.call(args...);
+  return op.call(std::forward<Args>(args)...);
 }
 
 // --- from the description to the registered functions ---
@@ -151,11 +151,11 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
 
  private:
   template <c10::DeviceType kDevice, size_t kPosition, class Arg>
-  static Arg cast(const Arg& arg) {
+  static decltype(auto) cast(Arg& arg) {
     if constexpr (detail::contains(Op::kAutocast, kPosition)) {
       return at::autocast::cached_cast(at::autocast::get_autocast_dtype(kDevice), arg, kDevice);
     } else {
-      return arg;
+      return (arg);  // a reference: it may be a tensor that the op writes
     }
   }
 };
