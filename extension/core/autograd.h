@@ -173,6 +173,7 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
   }
 
  private:
+  // The argument cast, or itself: what is written in place must stay what it is.
   template <c10::DeviceType kDevice, size_t kPosition, class Arg>
   static decltype(auto) cast(Arg& arg) {
     if constexpr (detail::contains(Op::kAutocast, kPosition)) {

@@ -36,7 +36,7 @@ for name, x in inputs.items():
     ours = getattr(torch.ops.wkv, name)
     peer = ggml.GgmlOp(name, *x, threads=options.threads)
     expected = ours(*x)[0]
-    error = (peer.result() - expected).abs().max() / expected.abs().max()
+    error = (peer.results()[0] - expected).abs().max() / expected.abs().max()
     if not error < 1e-4:
         raise SystemExit(f"ggml's {name} differs by {error:.1e} of the largest: nothing was timed")
     results = benchlib.measure({"libwkv": lambda: ours(*x), "ggml": peer}, options.rounds, options.threads)

@@ -41,15 +41,18 @@ def open_ggml():
 
 
 class GgmlOp:
-    """A graph of one op on float32 tensors [B,T,H,N] and zero states; the arguments are those of libwkv's op."""
+    """A graph of one op on float32 tensors [B,T,H,N]; the arguments are those of libwkv's op, no state: zeros."""
 
-    def __init__(self, name, *inputs, threads=1):
+    def __init__(self, name, *inputs, state=None, threads=1):
         self.base, self.cpu = open_ggml()
         self.threads, self.shape = threads, inputs[0].shape
         room = 2 * sum(x.nbytes for x in inputs) + (256 << 20)
         self.context = self.base.ggml_init(InitParams(room, None, False))
         B, _, H, N = self.shape
-        state = self.put(torch.zeros(B, N * N * H))
+        # wkv6 keeps [key, value] states, wkv7 [value, key] ones.
+        self.turned = name == "wkv6"
+        state = torch.zeros(B, H, N, N) if state is None else state.mT if self.turned else state
+        state = self.put(state.reshape(B, -1))
         decay = lambda w: torch.exp(-torch.exp(w))  # noqa: E731
         if name == "wkv6":
             r, k, v, w, u = inputs
@@ -72,10 +75,15 @@ class GgmlOp:
     def __call__(self):
         self.cpu.ggml_graph_compute_with_ctx(self.context, self.graph, self.threads)
 
-    def result(self):
+    def results(self):
+        """y and the state after."""
         self()
-        data = ctypes.cast(self.base.ggml_get_data(self.out), POINTER(c_float * self.shape.numel()))
-        return torch.frombuffer(data.contents, dtype=torch.float32).view(self.shape).clone()
+        B, _, H, N = self.shape
+        sizes = [self.shape.numel(), B * H * N * N]
+        data = ctypes.cast(self.base.ggml_get_data(self.out), POINTER(c_float * sum(sizes)))
+        y, state = torch.frombuffer(data.contents, dtype=torch.float32).clone().split(sizes)
+        state = state.view(B, H, N, N)
+        return y.view(self.shape), state.mT if self.turned else state
 
     def __del__(self):
         self.base.ggml_free(self.context)

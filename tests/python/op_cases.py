@@ -19,12 +19,16 @@ IN_PYTHON = os.environ.get("WKV_REGISTRATION") == "python"
 def _register():
     if IN_PYTHON:
         torch.ops.load_library(LIBRARY_DIR / "libwkv_kernels.so")
-        _module("wkv_register", ROOT / "zoo/python/wkv/_register.py").register()
+        python_registration().register()
     else:
         torch.ops.load_library(LIBRARY_DIR / "libwkv_ops.so")
 
 
-def _module(name, path):
+def python_registration():
+    return load_module("wkv_register", ROOT / "zoo/python/wkv/_register.py")
+
+
+def load_module(name, path):
     specification = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
@@ -38,14 +42,21 @@ class OpCase:
     make: Callable
     names: tuple[str, ...]  # of the floating-point arguments, as the schema has them
     states: tuple[str, ...] = ()  # of the states: keyword arguments; none, where a sequence can't be cut
-    # The other arguments that need a value; a function of the floating-point arguments where they follow from these.
+    # The other arguments that need a value; a function of the floating-point arguments where they follow from the time.
     fixed: dict | Callable = field(default_factory=dict)
     full_precision: tuple[str, ...] = ()  # the arguments that autocast leaves alone, as it does fp32 states
     packs: bool = True  # takes cu_seqlens
     states_have_io_dtype: bool = False
+    free_sizes: tuple[tuple[str, int], ...] = ()  # (argument, dimension): those that no other argument has too
+    refused: dict = field(default_factory=dict)  # values of the other arguments that are errors
 
     def __str__(self):
         return self.name
+
+    @property
+    def any_time(self):
+        """One graph serves every time: no number that is a part of it follows from the time."""
+        return not callable(self.fixed)
 
     @property
     def overload(self):
@@ -86,7 +97,7 @@ def normal(*shape, scale=0.5, mean=0.0):
 def _rows():
     sys.modules.setdefault("op_cases", sys.modules[__name__])
     for path in sorted((Path(__file__).parent / "ops").glob("*.py")):
-        yield _module(f"op_case_{path.stem}", path).CASE
+        yield load_module(f"op_case_{path.stem}", path).CASE
 
 
 _register()
