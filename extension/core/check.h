@@ -102,6 +102,15 @@ struct Check {
     fail(op, ": ", name, " must have dtype ", names, ", got ", torch::headeronly::toString(tensor.scalar_type()));
   }
 
+  // Parameters may stay in fp32 whatever the dtype of the sequences.
+  void parameter_dtype(const char* name, const Tensor& tensor, ScalarType of_sequences) const {
+    if (of_sequences == ScalarType::Float) {
+      dtype(name, tensor, {ScalarType::Float});
+    } else {
+      dtype(name, tensor, {of_sequences, ScalarType::Float});
+    }
+  }
+
   void same_device(const char* name, const Tensor& tensor, const char* other_name, const Tensor& other) const {
     if (tensor.device() != other.device()) {
       fail(op, ": ", name, " must be on ", device_text(other.device()), " as ", other_name, " is, got ",

@@ -32,7 +32,7 @@ void shift_tokens(const QShiftGrid& grid, const std::vector<QShiftRun>& runs, in
 // `shift` may be negative: then values go the other way.
 Tensor shifted(const Tensor& x, int64_t height, int64_t width, double gamma, int64_t shift, int64_t head_size,
                int64_t cls_tokens) {
-  const Tensor from = contiguous(x);
+  const Tensor from = as_contiguous(x);
   Tensor to = new_empty(from, from.sizes());
   const int64_t batch = from.size(0), channels = from.size(2);
   // Beyond the grid, one distance is like another.

@@ -49,7 +49,7 @@ struct Wkv7Part {
 
 struct Wkv7Kernels {
   // Parts of the same values follow one another in time, from token 0 to the last, with the same scratch: it carries
-  // the state.
+  // the state. The state after a sequence of one token may be where the state before it is.
   void (*forward)(const Wkv7Inputs&, const Wkv7Sequence&, const Wkv7Outputs&, const Wkv7Part&, void* scratch);
   void (*backward)(const Wkv7Inputs&, const Wkv7Sequence&, const Wkv7Gradients&, void* scratch);
   // Bytes of scratch, to be aligned to 64.

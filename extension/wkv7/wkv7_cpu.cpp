@@ -25,13 +25,13 @@ struct Wkv7Call {
   // The arguments have been checked.
   Wkv7Call(const char* op, const Tensor& r_, const Tensor& w_, const Tensor& k_, const Tensor& v_, const Tensor& a_,
            const Tensor& b_, const OptionalTensor& state_, const OptionalTensor& cu_seqlens, bool log_decay)
-      : r(contiguous(r_)),
-        w(contiguous(w_)),
-        k(contiguous(k_)),
-        v(contiguous(v_)),
-        a(contiguous(a_)),
-        b(contiguous(b_)),
-        state(state_ ? OptionalTensor(contiguous(*state_)) : std::nullopt),
+      : r(as_contiguous(r_)),
+        w(as_contiguous(w_)),
+        k(as_contiguous(k_)),
+        v(as_contiguous(v_)),
+        a(as_contiguous(a_)),
+        b(as_contiguous(b_)),
+        state(state_ ? OptionalTensor(as_contiguous(*state_)) : std::nullopt),
         sequences(sequences_of(op, r.size(0), r.size(1), cu_seqlens)),
         inputs{.r = r.const_data_ptr(),
                .k = k.const_data_ptr(),
@@ -114,8 +114,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
   check_wkv7("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens);
   check_wkv7_gradients("_wkv7_backward", grad_y, grad_state, r, v, cu_seqlens);
   const Wkv7Call call("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens, log_decay);
-  grad_y = contiguous(grad_y);
-  grad_state = contiguous(grad_state);
+  grad_y = as_contiguous(grad_y);
+  grad_state = as_contiguous(grad_state);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_r = gradient_of(call.r), grad_w = gradient_of(call.w), grad_k = gradient_of(call.k),
          grad_v = gradient_of(call.v), grad_a = gradient_of(call.a), grad_b = gradient_of(call.b);

@@ -98,7 +98,7 @@ TEST(QShift, a_distance_of_zero_changes_nothing) {
   EXPECT_TRUE(at::equal(ops::q_shift(x, 5, 6, 0.25, 0), x));
 }
 
-TEST(QShift, only_the_nearest_fit_between_the_sides) {
+TEST(QShift, a_distance_may_be_longer_than_one_side) {
   const at::Tensor x = random_image(6, 8);
   for (const auto& [height, width] : {std::pair{1, 6}, {6, 1}, {2, 3}, {3, 2}}) {
     for (const int64_t shift : {1, 2, 3, 5}) {

@@ -1,4 +1,5 @@
 """The recurrences that wkv.compat stands for, written as their papers do, step by step; and the comparison with them."""
+
 import torch
 
 

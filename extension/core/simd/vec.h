@@ -29,6 +29,11 @@ inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(acc_t));
 template <class acc_t>
 using Vec = typename VectorOf<acc_t, kLanes<acc_t>>::type;
 
+using UInt64s = VectorOf<uint64_t, kLanes<double>>::type;
+using UInt32s = VectorOf<uint32_t, kLanes<float>>::type;
+using Int32s = VectorOf<int32_t, kLanes<float>>::type;
+using UInt16s = VectorOf<uint16_t, kLanes<float>>::type;
+
 // What is kept in memory as io_t is computed as this.
 template <class io_t>
 using accumulate_t = std::conditional_t<std::is_same_v<io_t, double>, double, float>;
@@ -63,6 +68,34 @@ inline V fma(V a, V b, V c) {
 #endif
 }
 
+// The larger one; y where either is NaN.
+template <class V>
+inline V max(V x, V y) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x[0]) == 4) {
+    return reinterpret_cast<V>(_mm512_maskz_max_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y)));
+  } else {
+    return reinterpret_cast<V>(_mm512_maskz_max_pd(0xff, reinterpret_cast<__m512d>(x), reinterpret_cast<__m512d>(y)));
+  }
+#else
+  return x > y ? x : y;
+#endif
+}
+
+inline Vec<float> abs(Vec<float> x) {
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu);
+}
+inline Vec<double> abs(Vec<double> x) {
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
+}
+// -|x|
+inline Vec<float> negative_abs(Vec<float> x) {
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) | 0x80000000u);
+}
+inline Vec<double> negative_abs(Vec<double> x) {
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) | 0x8000000000000000u);
+}
+
 template <class acc_t>
 inline Vec<acc_t> load(const acc_t* p) {
   Vec<acc_t> v;
@@ -73,10 +106,6 @@ template <class V, class acc_t>
 inline void store(acc_t* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
-
-using UInt32s = VectorOf<uint32_t, kLanes<float>>::type;
-using Int32s = VectorOf<int32_t, kLanes<float>>::type;
-using UInt16s = VectorOf<uint16_t, kLanes<float>>::type;
 
 // --- memory formats: kLanes elements at p, as a vector of the accumulation type, and back (round to nearest even) ---
 

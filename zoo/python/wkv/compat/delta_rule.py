@@ -2,11 +2,12 @@
 
 q, k: [B,T,H,K]; v: [B,T,H,V]; g: the natural logarithm of the decay alpha, at most 0; beta: [B,T,H], how much of the
 value at key k is replaced. Arguments, layouts and results are those of flash-linear-attention's chunk_* functions:
-states [N,H,K,V], scale=None is K ** -0.5, the result is (o, final state or None). There S is [value, key]:
+states [N,H,K,V], scale=None is K ** -0.5, the result is (o, final state or None). With S as [value, key], o[t] is
+S[t] q[t] scale and
 
-    gated delta rule    S[t] = S[t-1] alpha (I - beta k k^T) + beta v k^T,          o[t] = S[t] q,  a scalar alpha
-    Kimi delta attention, of the same form with diag(alpha)
-    gated linear attention    S[t] = S[t-1] diag(alpha) + v k^T,                    o[t] = S[t] q
+    gated delta rule         S[t] = S[t-1] alpha (I - beta k k^T) + beta v k^T        one alpha a head
+    Kimi delta attention     S[t] = S[t-1] diag(alpha) (I - beta k k^T) + beta v k^T
+    gated linear attention   S[t] = S[t-1] diag(alpha) + v k^T
 """
 import torch
 from torch import Tensor

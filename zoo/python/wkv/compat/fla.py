@@ -114,9 +114,7 @@ def fused_recurrent_rwkv4(w: Tensor, u: Tensor, k: Tensor, v: Tensor, state: Ten
 
 def wkv7(r, w, k, v, a, b, scale, initial_state, output_final_state, cu_seqlens):
     initial_state = transposed_state(initial_state, k)
-    o, state = torch.ops.wkv.wkv7(
-        scaled(r, scale), w, k, v, a, b, initial_state, cu_seqlens=cu_seqlens, log_decay=True
-    )
+    o, state = torch.ops.wkv.wkv7(scaled(r, scale), w, k, v, a, b, initial_state, cu_seqlens=cu_seqlens, log_decay=True)
     return o, state.mT.contiguous() if output_final_state else None
 
 

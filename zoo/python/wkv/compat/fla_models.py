@@ -121,7 +121,7 @@ def fused_linear_cross_entropy_loss(
     if reduction == "mean":
         loss = loss / (target != ignore_index).sum().clamp_min(1)
     if use_l2warp:  # a gradient without a value: it draws each row's largest logit to 0
-        penalty = raw_logits.amax(-1).to(loss.dtype).square().sum() * (l2_penalty_factor / (2 * len(x)))
+        penalty = raw_logits.max(-1).values.to(loss.dtype).square().sum() * (l2_penalty_factor / (2 * len(x)))
         loss = loss + (penalty - penalty.detach())
     return loss
 

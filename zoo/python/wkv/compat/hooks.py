@@ -3,7 +3,8 @@ import functools
 import importlib
 import operator
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -64,15 +65,15 @@ def _on_cpu(replacement: Callable, original: Callable) -> Callable:
 
 def _replace(package: str, pairs: list[tuple[Any, Any]]) -> None:
     """Wherever a loaded module of the package, or a class or table in one, holds the first, it gets the second."""
-    new = {id(old): (old, replacement) for old, replacement in pairs}
+    new = {id(old): replacement for old, replacement in pairs}
     for name, module in list(sys.modules.items()):
         if module is None or name.split(".")[0] != package:
             continue
         for attribute, value in list(vars(module).items()):
             if id(value) in new:
-                setattr(module, attribute, new[id(value)][1])
+                setattr(module, attribute, new[id(value)])
             elif type(value) is dict:
-                value.update({key: new[id(x)][1] for key, x in value.items() if id(x) in new})
+                value.update({key: new[id(x)] for key, x in value.items() if id(x) in new})
             elif isinstance(value, type) and value.__module__ == name:
                 for member in [key for key, x in vars(value).items() if id(x) in new]:
-                    setattr(value, member, new[id(vars(value)[member])][1])
+                    setattr(value, member, new[id(vars(value)[member])])

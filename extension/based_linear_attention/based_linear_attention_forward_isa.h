@@ -1,0 +1,126 @@
+// The forward of based_linear_attention: the entry that based_linear_attention_isa.cpp puts into the kernel table.
+#pragma once
+#include "based_linear_attention/based_linear_attention_features_isa.h"
+
+namespace wkv::WKV_ISA {
+
+template <class acc_t>
+struct BasedForwardScratch {
+  BasedForwardScratch(Arena& arena, int64_t d, int64_t values) : state(arena, d, values) {
+    constexpr int64_t C = kBasedChunk;
+    for (acc_t** elements : {&q, &k}) *elements = arena.take<acc_t>((d + 1) * C);
+    for (acc_t** features : {&q_features, &k_features}) *features = arena.take<acc_t>(based_features(d) * C);
+    for (acc_t** rows : {&v, &y}) *rows = arena.take<acc_t>(C * state.columns);
+    a = arena.take<acc_t>(C * C);
+    z = arena.take<acc_t>(C);
+    buffer = arena.take<acc_t>(C * padded<acc_t>(d));
+  }
+  BasedStateScratch<acc_t> state;
+  acc_t *q, *k;                    // [d + 1][token]
+  acc_t *q_features, *k_features;  // [features][token]
+  acc_t *v, *y;                    // [token][columns]
+  acc_t* a;                        // [key token][query token]
+  acc_t* z;                        // [token]: the normaliser
+  acc_t* buffer;
+};
+
+template <class io_t>
+int64_t based_forward_scratch(const BasedInputs& in) {
+  Arena arena(nullptr);
+  BasedForwardScratch<accumulate_t<io_t>>(arena, in.feature_size, in.value_size);
+  return arena.used();
+}
+
+// scores[s][t] = x = q_t . k_s for n tokens; calls use(s, c, x, mask) for each vector of queries c, ..., where the mask
+// is that of the queries that see s.
+template <class acc_t, class Use>
+inline void for_scores_of_keys(const acc_t* q, const acc_t* k, int64_t n, int64_t d, acc_t* scores, const Use& use) {
+  constexpr int64_t C = kBasedChunk;
+  constexpr int W = kLanes<acc_t>;
+  multiply<Into::kZero>(n, LeftFactor<acc_t>{k, 1, C}, Matrix<acc_t>{const_cast<acc_t*>(q), C}, d, C,
+                        Matrix<acc_t>{scores, C});
+  for (int64_t s = 0; s < n; ++s) {
+    for (int64_t c = 0; c < C; c += W) {
+      use(s, c, load(scores + s * C + c), lane_numbers<acc_t>() >= broadcast(static_cast<acc_t>(s - c)));
+    }
+  }
+}
+
+// z[t] = the normaliser of what came before the chunk.
+template <class acc_t>
+inline void read_normaliser(const acc_t* q_features, int64_t count, const acc_t* k_state, acc_t* z) {
+  constexpr int W = kLanes<acc_t>;
+  for (int64_t c = 0; c < kBasedChunk; c += W) {
+    Vec<acc_t> sum[4] = {};
+    for (int64_t p = 0; p < count; ++p) {
+      sum[p % 4] = fma(load(q_features + p * kBasedChunk + c), broadcast(k_state[p]), sum[p % 4]);
+    }
+    store(z + c, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+  }
+}
+
+// Tokens t, ..., t + n - 1.
+template <class io_t, class acc_t>
+inline void based_forward_chunk(const BasedInputs& in, const BasedSequence& sequence, const BasedForwardScratch<acc_t>& my,
+                                int64_t t, int64_t n, int64_t first_value, io_t* y) {
+  constexpr int64_t C = kBasedChunk;
+  constexpr int W = kLanes<acc_t>;
+  using V = Vec<acc_t>;
+  const int64_t d = in.feature_size, count = based_features(d), columns = my.state.columns, values = my.state.values;
+  const int64_t feature_stride = in.heads * d, value_stride = in.heads * in.value_size;
+  const BasedRows at(in, sequence, t);
+  const acc_t scale = static_cast<acc_t>(1 / __builtin_sqrt(static_cast<double>(d)));
+  load_elements(row_of<io_t>(in.q, at.feature), feature_stride, n, d, scale, my.buffer, my.q);
+  load_elements(row_of<io_t>(in.k, at.feature), feature_stride, n, d, acc_t{1}, my.buffer, my.k);
+  multiply_pairs(my.q, d, acc_t{0.5}, my.q_features);
+  multiply_pairs(my.k, d, acc_t{1}, my.k_features);
+  for (int64_t i = 0; i < n; ++i) {
+    load_row(row_of<io_t>(in.v, at.value + i * value_stride + first_value), values, my.v + i * columns);
+  }
+
+  read_normaliser(my.q_features, count, my.state.k, my.z);
+  add_over_tokens<acc_t>(my.k_features, count, nullptr, my.state.k);
+  for_scores_of_keys(my.q, my.k, n, d, my.a, [&](int64_t s, int64_t c, V x, auto seen) {
+    const V a = seen ? fma(x, fma(x, broadcast(acc_t{0.5}), broadcast(acc_t{1})), broadcast(acc_t{1})) : V{};
+    store(my.a + s * C + c, a);
+    store(my.z + c, load(my.z + c) + a);
+  });
+
+  const Matrix<acc_t> sums{my.y, columns}, v{my.v, columns};
+  for (int64_t i = 0; i < n * columns; ++i) my.y[i] = 0;
+  for (int64_t p = 0; p < count; p += kBasedFeatureBlock) {
+    const int64_t block = count - p < kBasedFeatureBlock ? count - p : kBasedFeatureBlock;
+    const Matrix<acc_t> S{my.state.kv + p * columns, columns};
+    multiply<Into::kSum>(n, LeftFactor<acc_t>{my.q_features + p * C, 1, C}, S, block, columns, sums);
+    multiply<Into::kSum>(block, LeftFactor<acc_t>{my.k_features + p * C, C, 1}, v, n, columns, S);
+  }
+  multiply_band(n, LeftFactor<acc_t>{my.a, 1, C}, v, columns, sums, [](int64_t i) { return Range{0, i + 1}; });
+
+  for (int64_t i = 0; i < n; ++i) {
+    const acc_t factor = in.normalize ? 1 / (my.z[i] + static_cast<acc_t>(in.eps)) : 1;
+    for (int64_t j = 0; j < columns; j += W) store(sums[i] + j, load(sums[i] + j) * broadcast(factor));
+    store_row(sums[i], values, y + at.value + i * value_stride + first_value);
+  }
+}
+
+template <class io_t>
+void based_forward(const BasedInputs& in, const BasedSequence& sequence, const BasedOutputs& out, const BasedPart& part,
+                   void* scratch) {
+  using acc_t = accumulate_t<io_t>;
+  const int64_t d = in.feature_size, T = sequence.length;
+  Arena arena(scratch);
+  const BasedForwardScratch<acc_t> my(arena, d, part.last_value - part.first_value);
+  const BasedState<void*> after{out.after.kv, part.first_value == 0 ? out.after.k : nullptr};
+
+  if (T == 0) return my.state.copy_state(sequence.before, after, part.first_value);
+  if (part.begin == 0) my.state.load_state(sequence.before, part.first_value, BasedScales<acc_t>::to_packed(d));
+  for (int64_t t = part.begin; t < part.end; t += kBasedChunk) {
+    const int64_t n = part.end - t < kBasedChunk ? part.end - t : kBasedChunk;
+    based_forward_chunk(in, sequence, my, t, n, part.first_value, row_of<io_t>(out.y, 0));
+  }
+  if (part.end == T) {
+    my.state.store_state(after, part.first_value, BasedScales<acc_t>::to_full(d));
+  }
+}
+
+}  // namespace wkv::WKV_ISA

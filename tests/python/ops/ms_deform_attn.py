@@ -1,0 +1,19 @@
+"""The row of ms_deform_attn."""
+
+import torch
+from op_cases import OpCase, normal
+
+
+def make(batch, time, heads, size):
+    places, sampling = 10, (batch, time, heads, 2, 3)  # queries are what grows with the time
+    return [normal(batch, places, heads, size), torch.rand(*sampling, 2).double(), torch.rand(sampling).double()], []
+
+
+CASE = OpCase(
+    "ms_deform_attn",
+    make,
+    names=("value", "sampling_locations", "attention_weights"),
+    fixed={"spatial_shapes": torch.tensor([[2, 3], [2, 2]]), "level_start_index": torch.tensor([0, 6])},
+    full_precision=("sampling_locations", "attention_weights"),
+    packs=False,
+)

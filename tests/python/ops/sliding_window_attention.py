@@ -1,0 +1,21 @@
+"""The row of sliding_window_attention."""
+
+from op_cases import OpCase, normal
+
+KEYS_BACK = 2
+
+
+def make(batch, time, heads, size):
+    past = [normal(batch, KEYS_BACK + 1, heads, size) for _ in range(2)]
+    return [normal(batch, time, heads, size) for _ in range(3)], past
+
+
+CASE = OpCase(
+    "sliding_window_attention",
+    make,
+    names=("q", "k", "v"),
+    states=("past_k", "past_v"),
+    fixed={"keys_back": KEYS_BACK},
+    not_in_states=("q",),
+    states_have_io_dtype=True,
+)
