@@ -231,7 +231,7 @@ def _counting_changes(overload):
     written = [i for i, a in enumerate(overload._schema.arguments) if a.is_write]
 
     def call(keyset, *args):
-        torch.autograd.graph.increment_version([args[i] for i in written])
+        torch.autograd.graph.increment_version([args[i] for i in written if not args[i].is_inference()])
         with torch._C._AutoDispatchBelowADInplaceOrView():
             return overload.redispatch(keyset & torch._C._after_ADInplaceOrView_keyset, *args)
 
