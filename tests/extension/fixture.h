@@ -19,7 +19,9 @@ namespace wkv::test {
 using Fixture = std::map<std::string, at::Tensor>;
 
 inline at::ScalarType dtype_of(const std::string& name) {
-  return name == "I64" ? at::kLong : name == "F64" ? at::kDouble : at::kFloat;
+  static const std::map<std::string, at::ScalarType> kTypes = {
+      {"I64", at::kLong}, {"F64", at::kDouble}, {"F32", at::kFloat}, {"BF16", at::kBFloat16}, {"F16", at::kHalf}};
+  return kTypes.at(name);
 }
 
 inline Fixture load_fixture(const std::filesystem::path& path) {

@@ -19,7 +19,8 @@ inline at::Tensor q_shift(const at::Tensor& x, int64_t height, int64_t width, do
   std::vector<at::Tensor> y;
   for (int64_t c = 0; c < channels; ++c) {
     int64_t group = 0;
-    while (group < 4 && c % n >= static_cast<int64_t>(static_cast<double>(n) * gamma * (group + 1.0))) ++group;
+    while (group < 4 && c % n >= static_cast<int64_t>(static_cast<double>(n) * gamma * static_cast<double>(group + 1)))
+      ++group;
     y.push_back(shifted[group].select(3, c));
   }
   const at::Tensor moved = y.empty() ? grid : at::stack(y, 3);
