@@ -78,7 +78,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bi_wkv_backward_cpu(Tensor grad_y, Te
   // Groups of rows that follow one another; each has its sums of the gradients of w and u.
   const int64_t rows = k.size(0), groups = std::min<int64_t>(rows, 32), channels = call.inputs.channels;
   Tensor sums = new_empty(call.k, {2, groups, channels}, state_type(k));
-  const int64_t sums_bytes = channels * (k.scalar_type() == ScalarType::Double ? 8 : 4);
+  const int64_t sums_bytes = channels * element_bytes(sums);
   auto* const sums_w = static_cast<char*>(sums.mutable_data_ptr());
   char* const sums_u = sums_w + groups * sums_bytes;
   if (groups * channels > 0) std::memset(sums_w, 0, static_cast<size_t>(2 * groups * sums_bytes));

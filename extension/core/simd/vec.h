@@ -244,9 +244,36 @@ struct ExpReduction {
 };
 
 // e^x, 2e-7 relative; exactly 1 at 0, 0 at -inf, inf at +inf and above 88.73, NaN at NaN, denormal results rounded.
-inline Vec<float> exp(Vec<float> x) {
-  const ExpReduction r(x);
-  return r.scaled(fma(r.polynomial(), r.f * r.f, r.f + 1.0f));
+[[gnu::always_inline]] inline Vec<float> exp(Vec<float> x) {
+  x = max(broadcast(-105.0f), x);
+  const Vec<float> above = broadcast(89.0f);
+  x = x > above ? above : x;
+#if defined(__AVX512F__)
+  const Vec<float> n = reinterpret_cast<Vec<float>>(
+      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x * 1.44269504f), _MM_FROUND_TO_NEAREST_INT));
+#else
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
+  const Vec<float> n = shifted - kRound;
+#endif
+  Vec<float> f = fma(n, broadcast(-0.693359375f), x);
+  f = fma(n, broadcast(2.12194440e-4f), f);
+  Vec<float> p = broadcast(1.9875691500e-4f);
+  p = fma(p, f, broadcast(1.3981999507e-3f));
+  p = fma(p, f, broadcast(8.3334519073e-3f));
+  p = fma(p, f, broadcast(4.1665795894e-2f));
+  p = fma(p, f, broadcast(1.6666665459e-1f));
+  p = fma(p, f, broadcast(5.0000001201e-1f));
+  p = fma(p, f * f, f + 1.0f);
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vec<float>>(
+      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
+  const Int32s exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
+  const Int32s half = exponent >> 1;
+  const auto power_of_two = [](Int32s e) { return reinterpret_cast<Vec<float>>((e + 127) << 23); };
+  return p * power_of_two(half) * power_of_two(exponent - half);
+#endif
 }
 inline Vec<double> exp(Vec<double> x) {
   for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
