@@ -3,10 +3,9 @@
 #include <optional>
 
 #include "core/check.h"
+#include "wkv7/wkv7.h"
 
 namespace wkv {
-
-inline constexpr int64_t kWkv7MaxHeadSize = 256;
 
 // Head sizes, dtypes and devices, which wkv7_decode_ shares.
 template <class Tensor>
