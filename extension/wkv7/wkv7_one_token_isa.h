@@ -6,11 +6,7 @@
 
 namespace wkv::WKV_ISA {
 
-// Vector n of a row of n_end elements, zeros after the last; and back.
-template <class acc_t>
-inline Vec<acc_t> load_part(const acc_t* row, int64_t n, int64_t n_end) {
-  return n + kLanes<acc_t> <= n_end ? load(row + n) : load_first(row + n, n_end - n);
-}
+// Vector n of a row of n_end elements.
 template <class acc_t>
 inline void store_part(acc_t* row, Vec<acc_t> x, int64_t n, int64_t n_end) {
   if (n + kLanes<acc_t> <= n_end) {
