@@ -145,17 +145,13 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
     (std::make_index_sequence<kArguments>());
   }
 
-  // A backward through the op is an error; one that had saved what the op writes is told of the change.
+  // A backward through the op is an error ...
   static Outputs autograd(Args... args) {
     Op::check(Op::kName, args...);
     const Outputs outputs = [&] {
-      at::AutoDispatchBelowADInplaceOrView guard;
+      at::AutoDispatchBelowAutograd guard;
       return call<Op>(args...);
     }();
-    const auto count_change = [](auto& arg) {
-      if constexpr (std::is_same_v<decltype(arg), Tensor&>) torch::autograd::impl::bump_version(arg);
-    };
-    (count_change(args), ...);
     if ((detail::needs_gradient(detail::as_tensor(args)) || ...)) {
       torch::autograd::set_history(
           detail::to_list(outputs),
@@ -163,6 +159,12 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
               Op::kName, torch::autograd::collect_next_edges(variable_list{detail::as_tensor(args)...})));
     }
     return outputs;
+  }
+  // ... and so is one, from now on, that needs what the tensors were that the op writes.
+  static Outputs in_place(Args... args) {
+    (count_change<Args>(args), ...);
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return call<Op>(args...);
   }
 
   static void register_meta(torch::Library& m) { m.impl(Op::kName, meta); }
@@ -173,6 +175,10 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
   }
 
  private:
+  template <class Arg>
+  static void count_change([[maybe_unused]] const std::decay_t<Arg>& arg) {
+    if constexpr (std::is_same_v<Arg, Tensor&>) arg.unsafeGetTensorImpl()->bump_version();
+  }
   // The argument cast, or itself: what is written in place must stay what it is.
   template <c10::DeviceType kDevice, size_t kPosition, class Arg>
   static decltype(auto) cast(Arg& arg) {
@@ -293,12 +299,14 @@ struct DifferentiableOp<Op, Outputs_(Args...)> : torch::autograd::Function<Diffe
 
 }  // namespace wkv
 
-// At file scope, outside of any namespace: registers what the description of an op without gradient says ...
+// At file scope, outside of any namespace: registers what the description of an op without gradient says (and that what
+// it writes has changed) ...
 #define WKV_REGISTER_OP_WITHOUT_GRADIENT(Op)                                                                       \
   TORCH_LIBRARY_IMPL(wkv, Meta, m) { wkv::RegisteredOp<Op>::register_meta(m); }                                    \
   TORCH_LIBRARY_IMPL(wkv, AutocastCPU, m) { wkv::RegisteredOp<Op>::register_autocast<c10::DeviceType::CPU>(m); }   \
   TORCH_LIBRARY_IMPL(wkv, AutocastCUDA, m) { wkv::RegisteredOp<Op>::register_autocast<c10::DeviceType::CUDA>(m); } \
-  TORCH_LIBRARY_IMPL(wkv, Autograd, m) { wkv::RegisteredOp<Op>::register_autograd(m); }
+  TORCH_LIBRARY_IMPL(wkv, Autograd, m) { wkv::RegisteredOp<Op>::register_autograd(m); }                            \
+  TORCH_LIBRARY_IMPL(wkv, ADInplaceOrView, m) { m.impl(Op::kName, wkv::RegisteredOp<Op>::in_place); }
 // ... and of one with gradients.
 #define WKV_REGISTER_OP(Op)                                                                                        \
   TORCH_LIBRARY_IMPL(wkv, Meta, m) {                                                                               \

@@ -210,6 +210,23 @@ def test_decoding_conforms(case, decode_op):
     torch.library.opcheck(decode_op, (*arguments, pool, slots), test_utils=CHECKS)
 
 
+def test_decoding_changes_what_a_gradient_needed(case, decode_op):
+    arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
+    factor = torch.ones((), requires_grad=True)
+    before = (pool * factor).sum()
+    decode_op(*arguments, pool, slots)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        before.backward()
+
+
+def test_decoding_in_inference_mode(case, decode_op):
+    arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
+    with torch.inference_mode():
+        own = pool.clone()
+        y = decode_op(*arguments, own, slots)
+    assert_bits([y, own], [decode_op(*arguments, pool, slots), pool])
+
+
 def test_decoding_compiled_writes_into_the_pool(case, decode_op):
     torch._dynamo.reset()
     compiled = torch.compile(lambda *x: decode_op(*x) * 2, fullgraph=True, backend="aot_eager")

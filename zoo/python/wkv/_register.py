@@ -111,6 +111,7 @@ def register() -> None:
             continue
         if overload._schema.is_mutable:
             _library.impl(overload, _without_gradient(overload), "Autograd", with_keyset=True)
+            _library.impl(overload, _counting_changes(overload), "ADInplaceOrView", with_keyset=True)
             continue
         backward = getattr(torch.ops.wkv, f"_{name}_backward").default
         _library.impl(overload, _with_gradient(overload, backward), "Autograd", with_keyset=True)
@@ -224,3 +225,14 @@ def _without_gradient(overload):
             raise NotImplementedError(f"derivative for {overload.name()} is not implemented")
 
     return _autograd(overload, Function)
+
+
+def _counting_changes(overload):
+    written = [i for i, a in enumerate(overload._schema.arguments) if a.is_write]
+
+    def call(keyset, *args):
+        torch.autograd.graph.increment_version([args[i] for i in written if not args[i].is_inference()])
+        with torch._C._AutoDispatchBelowADInplaceOrView():
+            return overload.redispatch(keyset & torch._C._after_ADInplaceOrView_keyset, *args)
+
+    return call
