@@ -14,7 +14,7 @@ void check_wkv7_types(const char* op, const Tensor& r, const Tensor& w, const Te
   const Check<Tensor> check{op};
   for (const auto& size : {sizes_of(r).back(), sizes_of(v).back()}) {
     if (size < 1 || size > kWkv7MaxHeadSize)
-      fail(op, ": the head sizes N and M must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
+      fail(op, ": the head sizes N of r and M of v must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
   }
 
   const ScalarType type = r.scalar_type();

@@ -265,13 +265,13 @@ const Refusal kWkv6Refusals[] = {
        x[4] = at::zeros({1, 257});
        states.clear();
      },
-     "wkv6: the head sizes N and M must be 1 to 256, got 257"},
+     "wkv6: the head sizes N of r and M of v must be 1 to 256, got 257"},
     {"head_empty",
      [](auto& x, auto& states, auto&) {
        x[2] = at::zeros({2, 17, 2, 0});
        states.clear();
      },
-     "wkv6: the head sizes N and M must be 1 to 256, got 0"},
+     "wkv6: the head sizes N of r and M of v must be 1 to 256, got 0"},
     {"r_integer", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kInt); },
      "wkv6: r must have dtype Float or BFloat16 or Half or Double, got Int"},
     {"k_dtype", [](auto& x, auto&, auto&) { x[1] = x[1].to(at::kBFloat16); },

@@ -189,13 +189,13 @@ const Refusal kRefusals[] = {
        for (auto& t : x) t = at::zeros({1, 1, 1, 257});
        states.clear();
      },
-     "wkv7: the head sizes N and M must be 1 to 256, got 257"},
+     "wkv7: the head sizes N of r and M of v must be 1 to 256, got 257"},
     {"head_empty",
      [](auto& x, auto& states, auto&) {
        for (auto& t : x) t = at::zeros({1, 1, 1, 0});
        states.clear();
      },
-     "wkv7: the head sizes N and M must be 1 to 256, got 0"},
+     "wkv7: the head sizes N of r and M of v must be 1 to 256, got 0"},
     {"r_integer", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kInt); },
      "wkv7: r must have dtype Float or BFloat16 or Half or Double, got Int"},
     {"w_dtype", [](auto& x, auto&, auto&) { x[1] = x[1].to(at::kHalf); }, "wkv7: w must have dtype Float, got Half"},
