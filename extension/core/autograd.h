@@ -11,6 +11,8 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/functions/basic_ops.h>
+#include <torch/csrc/autograd/functions/utils.h>
 #include <torch/library.h>
 
 #include <array>
@@ -121,7 +123,7 @@ inline bool needs_gradient(const Tensor& tensor) {
 
 }  // namespace detail
 
-// What needs no gradient: the in-place decode ops too.
+// What needs no backward: all there is of the decode ops, whose signature has what they write as Tensor&.
 template <class Op, class Signature = typename Op::Signature>
 struct RegisteredOp;
 
@@ -143,7 +145,22 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
     (std::make_index_sequence<kArguments>());
   }
 
-  // A gradient that needs what the tensors were, that the op writes, is an error from now on.
+  // A backward through the op is an error ...
+  static Outputs autograd(Args... args) {
+    Op::check(Op::kName, args...);
+    const Outputs outputs = [&] {
+      at::AutoDispatchBelowAutograd guard;
+      return call<Op>(args...);
+    }();
+    if ((detail::needs_gradient(detail::as_tensor(args)) || ...)) {
+      torch::autograd::set_history(
+          detail::to_list(outputs),
+          std::make_shared<torch::autograd::NotImplemented>(
+              Op::kName, torch::autograd::collect_next_edges(variable_list{detail::as_tensor(args)...})));
+    }
+    return outputs;
+  }
+  // ... and so is one, from now on, that needs what the tensors were that the op writes.
   static Outputs in_place(Args... args) {
     (count_change<Args>(args), ...);
     at::AutoDispatchBelowADInplaceOrView guard;
@@ -151,6 +168,7 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
   }
 
   static void register_meta(torch::Library& m) { m.impl(Op::kName, meta); }
+  static void register_autograd(torch::Library& m) { m.impl(Op::kName, autograd); }
   template <c10::DeviceType kDevice>
   static void register_autocast(torch::Library& m) {
     m.impl(Op::kName, autocast<kDevice>);
@@ -167,7 +185,7 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
     if constexpr (detail::contains(Op::kAutocast, kPosition)) {
       return at::autocast::cached_cast(at::autocast::get_autocast_dtype(kDevice), arg, kDevice);
     } else {
-      return (arg);
+      return (arg);  // a reference: it may be a tensor that the op writes
     }
   }
 };
@@ -287,7 +305,7 @@ struct DifferentiableOp<Op, Outputs_(Args...)> : torch::autograd::Function<Diffe
   TORCH_LIBRARY_IMPL(wkv, Meta, m) { wkv::RegisteredOp<Op>::register_meta(m); }                                    \
   TORCH_LIBRARY_IMPL(wkv, AutocastCPU, m) { wkv::RegisteredOp<Op>::register_autocast<c10::DeviceType::CPU>(m); }   \
   TORCH_LIBRARY_IMPL(wkv, AutocastCUDA, m) { wkv::RegisteredOp<Op>::register_autocast<c10::DeviceType::CUDA>(m); } \
-  TORCH_LIBRARY_IMPL(wkv, Autograd, m) { m.impl(Op::kName, torch::autograd::autogradNotImplementedFallback()); }   \
+  TORCH_LIBRARY_IMPL(wkv, Autograd, m) { wkv::RegisteredOp<Op>::register_autograd(m); }                            \
   TORCH_LIBRARY_IMPL(wkv, ADInplaceOrView, m) { m.impl(Op::kName, wkv::RegisteredOp<Op>::in_place); }
 // ... and of one with gradients.
 #define WKV_REGISTER_OP(Op)                                                                                        \

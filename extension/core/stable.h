@@ -6,12 +6,12 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include "core/io_type.h"
+#include "core/parallel.h"
 
 namespace wkv {
 
 using torch::headeronly::ScalarType;
 using torch::stable::new_empty;
-using torch::stable::parallel_for;
 using torch::stable::Tensor;
 
 // torch::stable::contiguous goes through the dispatcher even where there is nothing to do, which is half a microsecond.

@@ -10,7 +10,7 @@
 
 namespace wkv::WKV_ISA {
 
-inline constexpr int64_t kWkv4Chunk = 64;
+inline constexpr int64_t kWkv4Chunk = 32;
 
 template <class acc_t>
 struct Wkv4BackwardScratch {
@@ -56,24 +56,19 @@ class Wkv4Backward {
         my_(arena_, range.last - range.first, sequence.length) {}
 
   void run() {
-    const int64_t chunks = (sequence_.length + kWkv4Chunk - 1) / kWkv4Chunk;
-    const int64_t last = sequence_.length - (chunks - 1) * kWkv4Chunk;  // the length of the last chunk
-    Wkv4StateRows<acc_t> after = my_.state(0);
-    wkv4_load_state(sequence_.state_before, in_.channels, range_, after);
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const int64_t length = chunk + 1 < chunks ? kWkv4Chunk : last;
-      copy_state(after, my_.checkpoint(chunk));
-      copy_state(after, my_.state(0));
-      compute_states(chunk * kWkv4Chunk, length);
-      after = my_.state(length);
+    const Wkv4StateRows<acc_t> state = my_.state(0);
+    wkv4_load_state(sequence_.state_before, in_.channels, range_, state);
+    const int64_t last = sequence_.length > 0 ? (sequence_.length - 1) / kWkv4Chunk : 0;
+    for (int64_t chunk = 0; chunk < last; ++chunk) {
+      copy_state(state, my_.checkpoint(chunk));
+      compute_states<false>(chunk * kWkv4Chunk, kWkv4Chunk);
     }
-    start(after);
-    for (int64_t chunk = chunks - 1; chunk >= 0; --chunk) {
-      if (chunk + 1 < chunks) {
-        copy_state(my_.checkpoint(chunk), my_.state(0));
-        compute_states(chunk * kWkv4Chunk, kWkv4Chunk);
-      }
-      for (int64_t t = (chunk + 1 < chunks ? kWkv4Chunk : last) - 1; t >= 0; --t) back(chunk * kWkv4Chunk, t);
+    for (int64_t chunk = last; chunk >= 0; --chunk) {
+      const int64_t first = chunk * kWkv4Chunk, length = chunk < last ? kWkv4Chunk : sequence_.length - first;
+      if (chunk < last) copy_state(my_.checkpoint(chunk), state);
+      compute_states<true>(first, length);
+      if (chunk == last) start(my_.state(length));
+      for (int64_t t = length - 1; t >= 0; --t) back(first, t);
     }
     finish();
   }
@@ -83,22 +78,25 @@ class Wkv4Backward {
   int64_t row(int64_t t) const { return (sequence_.first_token + t) * in_.channels + range_.first; }
 
   void copy_state(const Wkv4StateRows<acc_t>& from, const Wkv4StateRows<acc_t>& to) const {
-    if (from.a == to.a) return;
     for_channels<acc_t>(0, my_.width, [&](int64_t c, const auto& lanes) { to.store(c, lanes, from.load(c, lanes)); });
   }
 
-  // The states after the tokens of the chunk that starts at token `first`, from my_.state(0).
+  // The state after the tokens of the chunk that starts at token `first`, from my_.state(0); each is kept, or takes its
+  // place.
+  template <bool kKeep>
   void compute_states(int64_t first, int64_t length) {
     const acc_t* log_decay = my_.parameters.log_decay;
     for (int64_t t = 0; t < length; ++t) {
       const io_t *k_row = row_of<io_t>(in_.k, row(first + t)), *v_row = row_of<io_t>(in_.v, row(first + t));
-      const Wkv4StateRows<acc_t> before = my_.state(t), after = my_.state(t + 1);
+      const Wkv4StateRows<acc_t> before = my_.state(kKeep ? t : 0), after = my_.state(kKeep ? t + 1 : 0);
       acc_t* exps = my_.exps + t * my_.width;
+      const int64_t ahead = first + t + 1 < sequence_.length ? in_.channels : 0;
       for_channels<acc_t>(0, width(), [&](int64_t c, const auto& lanes) {
+        for (const io_t* soon : {k_row, v_row}) __builtin_prefetch(soon + c + ahead);
         const V k = lanes.load(k_row + c), v = lanes.load(v_row + c);
         const LogSums<acc_t> state = before.load(c, WholeVector());
         const RelativeExp<acc_t> e(state.exponent + load(log_decay + c), k);
-        store(exps + c, e.smaller);
+        if constexpr (kKeep) store(exps + c, e.smaller);
         after.store(c, WholeVector(), {e.top, fma(e.first, state.sums, e.second * single<acc_t>(v))});
       });
     }
@@ -124,7 +122,12 @@ class Wkv4Backward {
     io_t *gk_row = row_of<io_t>(grad_.k, at), *gv_row = row_of<io_t>(grad_.v, at);
     const Wkv4StateRows<acc_t> before = my_.state(t);
     const acc_t* exps = my_.exps + t * my_.width;
+    const int64_t ahead = first + t > 0 ? -in_.channels : 0;
     for_channels<acc_t>(0, width(), [&](int64_t c, const auto& lanes) {
+      for (const io_t* soon :
+           {k_row, v_row, g_row, static_cast<const io_t*>(gk_row), static_cast<const io_t*>(gv_row)}) {
+        __builtin_prefetch(soon + c + ahead);
+      }
       const V k = lanes.load(k_row + c), v = lanes.load(v_row + c), zero = {};
       const LogSums<acc_t> state = before.load(c, WholeVector());
       const V a = state.sums.values, b = state.sums.weights;

@@ -63,8 +63,7 @@ struct Wkv4Call {
 
 // The rows [3, C] of a tensor of states, which may be apart from each other.
 struct StateRows {
-  explicit StateRows(const Tensor& states)
-      : bytes(states.stride(0) * (states.scalar_type() == ScalarType::Double ? 8 : 4)) {}
+  explicit StateRows(const Tensor& states) : bytes(states.stride(0) * element_bytes(states)) {}
   template <class Byte>
   Byte* at(Byte* states, int64_t row) const {
     return states + row * bytes;
@@ -113,7 +112,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward_cpu(Tensor grad
   const int64_t groups = std::min<int64_t>(rows, 32);
   Tensor sums = new_empty(call.k, {2, groups, channels}, state_type(k));
   const StateRows states(grad_state);
-  const int64_t sums_bytes = channels * (k.scalar_type() == ScalarType::Double ? 8 : 4);
+  const int64_t sums_bytes = channels * element_bytes(sums);
   auto* const sums_w = static_cast<char*>(sums.mutable_data_ptr());
   char* const sums_u = sums_w + groups * sums_bytes;
   if (groups * channels > 0) std::memset(sums_w, 0, static_cast<size_t>(2 * groups * sums_bytes));

@@ -22,9 +22,9 @@ struct Wkv6RowGradients {
 };
 
 // S[value][key] of the next block from that of this one; may be in place.
-template <class acc_t>
-inline void wkv6_advance(const Wkv6Factors<acc_t>& f, int64_t M, int64_t rows, const acc_t* const* v,
-                         const acc_t* before, acc_t* after) {
+template <class acc_t, class Prefetch>
+inline void wkv6_advance(const Wkv6Factors<acc_t>& f, int64_t M, int64_t rows, const acc_t* v, int64_t columns,
+                         const acc_t* before, acc_t* after, const Prefetch& prefetch) {
   constexpr int W = kLanes<acc_t>, L = kWkv6Block, kVectors = kVectorBytes == 64 ? 4 : 2;
   using V = Vec<acc_t>;
   for_column_blocks<acc_t, kVectors>(rows, [&](int64_t i, auto vectors) {
@@ -39,12 +39,13 @@ inline void wkv6_advance(const Wkv6Factors<acc_t>& f, int64_t M, int64_t rows, c
     const acc_t* from = before + i;
     acc_t* to = after + i;
     for (int64_t j = 0; j < M; ++j, from += rows, to += rows) {
+      if (i == 0) prefetch(j);
       V s[C];
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) s[c] = d[c] * load(from + c * W);
 #pragma GCC unroll 4
       for (int l = 0; l < L; ++l) {
-        const V value = broadcast(v[l][j]);
+        const V value = broadcast(v[l * columns + j]);
 #pragma GCC unroll 4
         for (int c = 0; c < C; ++c) s[c] = fma(k[l][c], value, s[c]);
       }
@@ -71,12 +72,14 @@ class Wkv6ScanBack {
   using acc_t = accumulate_t<io_t>;
   using V = Vec<acc_t>;
   static constexpr int W = kLanes<acc_t>, L = kWkv6Block;
+  static constexpr int64_t kSize = sizeof(io_t);
 
-  Wkv6ScanBack(Arena& arena, const Wkv6Inputs& in, const Wkv6Sequence& sequence, const void* grad_y, bool from_right)
+  Wkv6ScanBack(Arena& arena, const Wkv6Inputs& in, const Wkv6Sequence& sequence, const Wkv6Gradients& grad)
       : in_(in),
         sequence_(sequence),
-        grad_y_(grad_y),
-        token_(in, sequence, from_right),
+        grad_(grad),
+        w_size_(in.decay.float_w ? sizeof(float) : sizeof(io_t)),
+        token_(in, sequence, false),
         N(in.key_size),
         M(in.value_size),
         T(sequence.length),
@@ -97,13 +100,14 @@ class Wkv6ScanBack {
         du_(arena.take<acc_t>(rows_)),
         v_(arena.take<acc_t>(L * columns_)),
         g_(arena.take<acc_t>(L * columns_)),
-        grad_{arena.take<acc_t>(L * rows_), arena.take<acc_t>(L * rows_), arena.take<acc_t>(L * rows_),
-              arena.take<acc_t>(L * columns_)} {}
+        row_grad_{arena.take<acc_t>(L * rows_), arena.take<acc_t>(L * rows_), arena.take<acc_t>(L * rows_),
+                  arena.take<acc_t>(L * columns_)} {}
 
-  // Calls emit(row of the token, Wkv6RowGradients of it) for each token. grad_state: dL/d(state after), or null;
-  // with_u: the term of u is part of y, else u() is not to be used.
+  // Calls emit(row of the token, Wkv6RowGradients of it) for each token, the last of the scan first. grad_state:
+  // dL/d(state after), or null; with_u: the outputs have the term of u.
   template <class Emit>
-  void run(const void* grad_state, bool with_u, const Emit& emit) {
+  void run(bool from_right, const void* grad_state, bool with_u, const Emit& emit) {
+    token_ = Wkv6Rows(in_, sequence_, from_right);
     constants_.fill(in_, sequence_.head, with_u);
     for (int64_t i = 0; i < rows_; ++i) du_[i] = 0;
     load_state(grad_state, G_);
@@ -125,7 +129,7 @@ class Wkv6ScanBack {
     }
   }
 
-  const acc_t* u() const { return du_; }  // the gradient of u
+  const acc_t* u() const { return du_; }  // the gradient of u, after a run with it
   void store_state_gradient(void* to) const {
     for (int64_t j = 0; j < M; ++j) store_row(G_ + j * rows_, N, row_of<acc_t>(to, j * N));
   }
@@ -175,36 +179,44 @@ class Wkv6ScanBack {
   // The state after the four tokens from t on of the segment from `begin` on.
   template <bool kKeep>
   void advance(int64_t begin, int64_t t, const acc_t* before, acc_t* after) const {
-    const int64_t size = sizeof(io_t), w_size = in_.decay.float_w ? static_cast<int64_t>(sizeof(float)) : size;
-    RowPrefetch<3 * L, 1> prefetch;
+    RowPrefetch<3 * L, 4> prefetch;
     for (int64_t l = 0; l < L; ++l) {
       const int64_t row = token_(begin + t + L + l);
-      prefetch.add(in_.k, row * N * size, N * size);
-      prefetch.add(in_.v, row * M * size, M * size);
-      prefetch.add(in_.decay.w, (in_.constant_decay ? sequence_.head : row) * N * w_size, N * w_size);
+      prefetch.add(in_.k, row * N * kSize, N * kSize);
+      prefetch.add(in_.v, row * M * kSize, M * kSize);
+      prefetch.add(in_.decay.w, (in_.constant_decay ? sequence_.head : row) * N * w_size_, N * w_size_);
     }
-    prefetch.rest(0);
+    prefetch.rest(M);
     load_decays<kKeep>(begin, t);
     load_values(in_.v, begin + t, v_);
     wkv6_factors<false>(tokens(begin, t, kKeep ? d_ + t * rows_ : d_), constants_.u, N, *factors_);
-    const acc_t* const v[L] = {v_, v_ + columns_, v_ + 2 * columns_, v_ + 3 * columns_};
-    wkv6_advance(*factors_, M, rows_, v, before, after);
+    wkv6_advance(*factors_, M, rows_, v_, columns_, before, after, prefetch);
   }
 
   // Back through the four tokens from t on of the segment; S is the state before them.
   template <class Emit>
   void back(int64_t begin, int64_t t, const acc_t* S, const Emit& emit) {
+    RowPrefetch<8 * L, 2> prefetch;
+    for (int64_t l = 0; l < L; ++l) {
+      const int64_t row = token_(begin + t - 1 - l), keys = row * N, values = row * M;
+      for (const void* tensor : {in_.r, in_.k, static_cast<const void*>(grad_.r), static_cast<const void*>(grad_.k)})
+        prefetch.add(tensor, keys * kSize, N * kSize);
+      prefetch.add(grad_.w, keys * w_size_, N * w_size_);
+      for (const void* tensor : {in_.v, grad_.y, static_cast<const void*>(grad_.v)})
+        prefetch.add(tensor, values * kSize, M * kSize);
+    }
+    prefetch.rest(M);
     const Wkv6Tokens<io_t> x = tokens(begin, t, d_ + t * rows_);
     load_values(in_.v, begin + t, v_);
-    load_values(grad_y_, begin + t, g_);
+    load_values(grad_.y, begin + t, g_);
     wkv6_factors<true>(x, constants_.u, N, *factors_);
     acc_t pairs[L * L];  // B
     pair_values(pairs);
-    for (int64_t j = 0; j < M; j += W) sweep(j, M - j < W ? M - j : W, S);
+    for (int64_t j = 0; j < M; j += W) sweep(j, M - j < W ? M - j : W, S, prefetch);
     gather(x, slope_ + t * rows_, pairs);
     for (int64_t l = 0; l < L && begin + t + l < T; ++l) {
-      emit(token_(begin + t + l), Wkv6RowGradients<acc_t>{grad_.r + l * rows_, grad_.k + l * rows_, grad_.w + l * rows_,
-                                                          grad_.v + l * columns_});
+      emit(token_(begin + t + l), Wkv6RowGradients<acc_t>{row_grad_.r + l * rows_, row_grad_.k + l * rows_,
+                                                          row_grad_.w + l * rows_, row_grad_.v + l * columns_});
     }
   }
 
@@ -225,7 +237,8 @@ class Wkv6ScanBack {
 
   // The values first, ..., first + count - 1 (of one vector): their part of the sums over values, dv, and G of the
   // block before.
-  void sweep(int64_t first, int64_t count, const acc_t* S) {
+  template <class Prefetch>
+  void sweep(int64_t first, int64_t count, const acc_t* S, const Prefetch& prefetch) {
     const Wkv6Factors<acc_t>& f = *factors_;
     V dv[L][W] = {};
     for (int64_t i = 0; i < rows_; i += W) {
@@ -240,6 +253,7 @@ class Wkv6ScanBack {
       const V d = load(f.d + i);
       for (int64_t n = 0; n < count; ++n) {
         const int64_t j = first + n;
+        if (i == 0) prefetch(j);
         acc_t* const G_row = G_ + j * rows_ + i;
         const V s = load(S + j * rows_ + i), gradient = load(G_row);
         SG = fma(s, gradient, SG);
@@ -268,7 +282,7 @@ class Wkv6ScanBack {
       for (int m = l; m < L; ++m) {
         sum = fma(broadcast(f.pairs[wkv6_pair(m, l)]), load(g_ + m * columns_ + first), sum);
       }
-      store(grad_.v + l * columns_ + first, sum);
+      store(row_grad_.v + l * columns_ + first, sum);
     }
   }
 
@@ -333,67 +347,70 @@ class Wkv6ScanBack {
 #pragma GCC unroll 4
       for (int l = 0; l < L; ++l) {
         const V slope = load((in_.constant_decay ? constants_.slope : slopes + l * rows_) + i);
-        store(grad_.r + l * rows_ + i, dr[l]);
-        store(grad_.k + l * rows_ + i, dk[l]);
-        store(grad_.w + l * rows_ + i, slope * dlog[l]);
+        store(row_grad_.r + l * rows_ + i, dr[l]);
+        store(row_grad_.k + l * rows_ + i, dk[l]);
+        store(row_grad_.w + l * rows_ + i, slope * dlog[l]);
       }
     }
   }
 
   const Wkv6Inputs& in_;
   const Wkv6Sequence sequence_;
-  const void* const grad_y_;
-  const Wkv6Rows token_;
+  const Wkv6Gradients grad_;
+  const int64_t w_size_;  // bytes of an element of w
+  Wkv6Rows token_;
   const int64_t N, M, T, rows_, columns_;  // the latter: N and M, padded
   const int64_t state_;                    // elements of a state
   const int64_t segment_;                  // tokens of a segment
   const Wkv6Constants<io_t> constants_;
   Wkv6Factors<acc_t>* const factors_;
-  acc_t* const checkpoints_;            // [segments][value][rows]: the state before each segment
-  acc_t* const states_;                 // [segment / L][value][rows]: the state after each block of the segment
-  acc_t* const G_;                      // [value][rows]
-  acc_t *const d_, *const slope_;       // [segment][rows]
-  acc_t *const Sg_, *const Gv_;         // [L][rows]: sum_j S g_l, sum_j G v_l
-  acc_t *const SG_, *const du_;         // [rows]: sum_j S G
-  acc_t *const v_, *const g_;           // [L][columns]
-  const Wkv6RowGradients<acc_t> grad_;  // [L][rows], v: [L][columns]
+  acc_t* const checkpoints_;                // [segments][value][rows]: the state before each segment
+  acc_t* const states_;                     // [segment / L][value][rows]: the state after each block of the segment
+  acc_t* const G_;                          // [value][rows]
+  acc_t *const d_, *const slope_;           // [segment][rows]
+  acc_t *const Sg_, *const Gv_;             // [L][rows]: sum_j S g_l, sum_j G v_l
+  acc_t *const SG_, *const du_;             // [rows]: sum_j S G
+  acc_t *const v_, *const g_;               // [L][columns]
+  const Wkv6RowGradients<acc_t> row_grad_;  // [L][rows], v: [L][columns]
 };
 
 template <class io_t>
 int64_t wkv6_backward_scratch(const Wkv6Inputs& in, int64_t length) {
   Arena arena(nullptr);
-  Wkv6ScanBack<io_t>(arena, in, {0, length, 0, nullptr}, nullptr, false);
+  Wkv6ScanBack<io_t>(arena, in, {0, length, 0, nullptr}, {});
   return arena.used();
 }
 
-// A row of the gradient of a per-token w.
+// The gradients of a token's rows to the tensors; that of a constant decay is no row.
 template <class io_t, class acc_t = accumulate_t<io_t>>
-inline void store_decay_row(const acc_t* from, int64_t n, bool float_w, void* tensor, int64_t offset) {
-  if (!float_w) {
-    store_row(from, n, row_of<io_t>(tensor, offset));
+inline void store_row_gradients(const Wkv6Inputs& in, const Wkv6Gradients& to, int64_t row,
+                                const Wkv6RowGradients<acc_t>& x) {
+  const int64_t N = in.key_size, M = in.value_size;
+  store_row(x.r, N, row_of<io_t>(to.r, row * N));
+  store_row(x.k, N, row_of<io_t>(to.k, row * N));
+  store_row(x.v, M, row_of<io_t>(to.v, row * M));
+  if (in.constant_decay) return;
+  if (!in.decay.float_w) {
+    store_row(x.w, N, row_of<io_t>(to.w, row * N));
   } else {
-    for (int64_t i = 0; i < n; ++i) row_of<float>(tensor, offset)[i] = static_cast<float>(from[i]);
+    for (int64_t i = 0; i < N; ++i) row_of<float>(to.w, row * N)[i] = static_cast<float>(x.w[i]);
   }
 }
 
 template <class io_t>
 void wkv6_backward(const Wkv6Inputs& in, const Wkv6Sequence& sequence, const Wkv6Gradients& grad, void* scratch) {
   using acc_t = accumulate_t<io_t>;
-  const int64_t N = in.key_size, M = in.value_size;
+  const int64_t N = in.key_size;
   Arena arena(scratch);
-  Wkv6ScanBack<io_t> scan(arena, in, sequence, grad.y, false);
+  Wkv6ScanBack<io_t> scan(arena, in, sequence, grad);
   auto* const dw = static_cast<acc_t*>(grad.w);  // of a constant decay
   if (in.constant_decay) {
     for (int64_t i = 0; i < N; ++i) dw[i] = 0;
   }
-  scan.run(grad.state_after, true, [&](int64_t row, const Wkv6RowGradients<acc_t>& x) {
-    store_row(x.r, N, row_of<io_t>(grad.r, row * N));
-    store_row(x.k, N, row_of<io_t>(grad.k, row * N));
-    store_row(x.v, M, row_of<io_t>(grad.v, row * M));
+  scan.run(false, grad.state_after, true, [&](int64_t row, const Wkv6RowGradients<acc_t>& x) {
+    store_row_gradients<io_t>(in, grad, row, x);
     if (in.constant_decay) {
       for (int64_t i = 0; i < N; ++i) dw[i] += x.w[i];
-    } else {
-      store_decay_row<io_t>(x.w, N, in.decay.float_w, grad.w, row * N);
     }
   });
   store_row(scan.u(), N, static_cast<acc_t*>(grad.u));

@@ -80,9 +80,8 @@ class Wkv6Scan {
  public:
   using acc_t = accumulate_t<io_t>;
 
-  Wkv6Scan(Arena& arena, const Wkv6Inputs& in, const Wkv6Rows& rows, int64_t first_value, int64_t values)
+  Wkv6Scan(Arena& arena, const Wkv6Inputs& in, int64_t first_value, int64_t values)
       : in_(in),
-        rows_(rows),
         first_value_(first_value),
         values_(values),
         columns(padded<acc_t>(values)),
@@ -92,10 +91,11 @@ class Wkv6Scan {
         d_(arena.take<acc_t>(kWkv6Block * padded<acc_t>(in.key_size))),
         state_(arena.take<acc_t>(in.key_size * columns)) {}
 
-  // Before the first token. state_before: [value, key] of the head, or null.
-  void start(const void* state_before, bool with_u) const {
+  // Before the first token of `rows`. state_before: [value, key] of the head, or null; with_u: the outputs have the
+  // term of u.
+  void start(const Wkv6Rows& rows, const void* state_before, bool with_u) const {
     const int64_t N = in_.key_size;
-    constants_.fill(in_, rows_.head, with_u);
+    constants_.fill(in_, rows.head, with_u);
     if (state_before) {
       transpose(row_of<acc_t>(state_before, first_value_ * N), N, values_, N, state_, columns);
     } else {
@@ -104,20 +104,20 @@ class Wkv6Scan {
   }
 
   // The four tokens from t on: their outputs to, or added to, the rows y [columns]. `out` is where they will go.
-  void block(int64_t t, acc_t* const* y, bool add, const void* out) const {
+  void block(const Wkv6Rows& rows, int64_t t, acc_t* const* y, bool add, const void* out) const {
     const int64_t N = in_.key_size, stride = padded<acc_t>(N);
-    const auto prefetch = prefetch_of(t + kWkv6Block, out);
+    const auto prefetch = prefetch_of(rows, t + kWkv6Block, out);
     prefetch.rest(N);
     for (int l = 0; l < kWkv6Block; ++l) {
-      if (t + l < rows_.length) {
-        const int64_t row = rows_(t + l);
+      if (t + l < rows.length) {
+        const int64_t row = rows(t + l);
         if (!in_.constant_decay) load_decay<io_t>(in_.decay, row * N, N, d_ + l * stride);
         load_row(row_of<io_t>(in_.v, row * in_.value_size + first_value_), values_, v_ + l * columns);
       } else {
         for (int64_t j = 0; j < columns; ++j) v_[l * columns + j] = 0;
       }
     }
-    wkv6_factors<true>(wkv6_tokens<io_t>(in_, rows_, t, constants_, d_, stride), constants_.u, N, *factors_);
+    wkv6_factors<true>(wkv6_tokens<io_t>(in_, rows, t, constants_, d_, stride), constants_.u, N, *factors_);
     wkv6_sweep(*factors_, N, columns, v_, state_, y, add, prefetch);
   }
 
@@ -128,23 +128,22 @@ class Wkv6Scan {
   }
 
  private:
-  auto prefetch_of(int64_t t, const void* out) const {
+  auto prefetch_of(const Wkv6Rows& rows, int64_t t, const void* out) const {
     RowPrefetch<5 * kWkv6Block, 2> prefetch;
     const int64_t size = sizeof(io_t), keys = in_.key_size * size, values = values_ * size;
     const int64_t w_size = in_.decay.float_w ? static_cast<int64_t>(sizeof(float)) : size;
     for (int l = 0; l < kWkv6Block; ++l) {
-      const int64_t row = rows_(t + l), key = row * keys, value = row * in_.value_size * size + first_value_ * size;
+      const int64_t row = rows(t + l), key = row * keys, value = row * in_.value_size * size + first_value_ * size;
       prefetch.add(in_.r, key, keys);
       prefetch.add(in_.k, key, keys);
       prefetch.add(in_.v, value, values);
       prefetch.add(out, value, values);
-      prefetch.add(in_.decay.w, (in_.constant_decay ? rows_.head : row) * in_.key_size * w_size, in_.key_size * w_size);
+      prefetch.add(in_.decay.w, (in_.constant_decay ? rows.head : row) * in_.key_size * w_size, in_.key_size * w_size);
     }
     return prefetch;
   }
 
   const Wkv6Inputs& in_;
-  const Wkv6Rows rows_;
   const int64_t first_value_, values_;
 
  public:
@@ -160,9 +159,8 @@ class Wkv6Scan {
 template <class io_t>
 struct Wkv6ForwardScratch {
   using acc_t = accumulate_t<io_t>;
-  Wkv6ForwardScratch(Arena& arena, const Wkv6Inputs& in, const Wkv6Sequence& sequence, int64_t first_value,
-                     int64_t values)
-      : scan(arena, in, Wkv6Rows(in, sequence, false), first_value, values) {
+  Wkv6ForwardScratch(Arena& arena, const Wkv6Inputs& in, int64_t first_value, int64_t values)
+      : scan(arena, in, first_value, values) {
     for (acc_t*& row : y) row = arena.take<acc_t>(scan.columns);
   }
   Wkv6Scan<io_t> scan;
@@ -172,7 +170,7 @@ struct Wkv6ForwardScratch {
 template <class io_t>
 int64_t wkv6_forward_scratch(const Wkv6Inputs& in) {
   Arena arena(nullptr);
-  Wkv6ForwardScratch<io_t>(arena, in, {}, 0, in.value_size);
+  Wkv6ForwardScratch<io_t>(arena, in, 0, in.value_size);
   return arena.used();
 }
 
@@ -181,12 +179,12 @@ void wkv6_forward(const Wkv6Inputs& in, const Wkv6Sequence& sequence, const Wkv6
                   void* scratch) {
   const int64_t values = part.last_value - part.first_value;
   Arena arena(scratch);
-  const Wkv6ForwardScratch<io_t> my(arena, in, sequence, part.first_value, values);
+  const Wkv6ForwardScratch<io_t> my(arena, in, part.first_value, values);
   const Wkv6Rows rows(in, sequence, false);
 
-  if (part.begin == 0) my.scan.start(sequence.state_before, true);
+  if (part.begin == 0) my.scan.start(rows, sequence.state_before, true);
   for (int64_t t = part.begin; t < part.end; t += kWkv6Block) {
-    my.scan.block(t, my.y, false, out.y);
+    my.scan.block(rows, t, my.y, false, out.y);
     for (int64_t l = 0; l < kWkv6Block && t + l < part.end; ++l) {
       store_row(my.y[l], values, row_of<io_t>(out.y, rows(t + l) * in.value_size + part.first_value));
     }

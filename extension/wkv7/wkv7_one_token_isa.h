@@ -6,16 +6,6 @@
 
 namespace wkv::WKV_ISA {
 
-// Vector n of a row of n_end elements, but what is beyond them.
-template <class acc_t>
-inline void store_part(acc_t* row, Vec<acc_t> x, int64_t n, int64_t n_end) {
-  if (n + kLanes<acc_t> <= n_end) {
-    store(row + n, x);
-  } else {
-    store_first(row + n, x, n_end - n);
-  }
-}
-
 // R rows of the state [R][N]: their products with a, to be summed over the lanes.
 template <int R, class acc_t>
 inline void multiply_rows(const acc_t* a, const acc_t* state, int64_t N, Vec<acc_t>* products) {

@@ -7,7 +7,7 @@ namespace wkv::WKV_ISA {
 
 template <class acc_t>
 struct Sums {
-  Vec<acc_t> values, weights;
+  Vec<acc_t> values = {}, weights = {};
 };
 template <class acc_t>
 inline Sums<acc_t> operator+(Sums<acc_t> x, Sums<acc_t> y) {
@@ -46,8 +46,7 @@ struct LogSums {
 // What sums over nothing are. Not -inf: the difference of two exponents is taken.
 template <class acc_t>
 inline LogSums<acc_t> empty_log_sums() {
-  const Vec<acc_t> zero = {};
-  return {broadcast(static_cast<acc_t>(-1e38)), {zero, zero}};
+  return {broadcast(static_cast<acc_t>(-1e38)), {}};
 }
 // x with one value more, of weight e^exponent.
 template <class acc_t>

@@ -26,10 +26,18 @@ const acc_t* as_row(const io_t* row, int64_t n, acc_t* scratch) {
   }
 }
 
-// The vector at element i of a row of n; zeros beyond the row.
+// The vector at element i of a row of n, zeros beyond the row; and back.
 template <class io_t>
 inline Vec<accumulate_t<io_t>> load_part(const io_t* row, int64_t i, int64_t n) {
   return i + kLanes<accumulate_t<io_t>> <= n ? load_as(row + i) : load_first(row + i, n - i);
+}
+template <class io_t>
+inline void store_part(io_t* row, Vec<accumulate_t<io_t>> x, int64_t i, int64_t n) {
+  if (i + kLanes<accumulate_t<io_t>> <= n) {
+    store_as(row + i, x);
+  } else {
+    store_first(row + i, x, n - i);
+  }
 }
 
 template <class acc_t>

@@ -68,7 +68,7 @@ inline V fma(V a, V b, V c) {
 #endif
 }
 
-// The larger one; y where either is NaN.
+// The larger, or the smaller one; y where either is NaN.
 template <class V>
 inline V max(V x, V y) {
 #if defined(__AVX512F__)
@@ -81,10 +81,20 @@ inline V max(V x, V y) {
   return x > y ? x : y;
 #endif
 }
-
-inline Vec<float> abs(Vec<float> x) {
-  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu);
+template <class V>
+inline V min(V x, V y) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x[0]) == 4) {
+    return reinterpret_cast<V>(_mm512_maskz_min_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y)));
+  } else {
+    return reinterpret_cast<V>(_mm512_maskz_min_pd(0xff, reinterpret_cast<__m512d>(x), reinterpret_cast<__m512d>(y)));
+  }
+#else
+  return x < y ? x : y;
+#endif
 }
+
+inline Vec<float> abs(Vec<float> x) { return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu); }
 inline Vec<double> abs(Vec<double> x) {
   return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
 }
@@ -197,16 +207,55 @@ template <class io_t>
 
 // --- exp ---
 
+// x = n ln 2 + f with |f| <= ln 2 / 2, for x between -105 and 89: beyond them e^x is 0 or inf all the same.
+struct ExpReduction {
+  explicit ExpReduction(Vec<float> x) {
+    x = max(broadcast(-105.0f), min(broadcast(89.0f), x));
+    constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+    const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
+    n = shifted - kRound;
+    exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
+    f = fma(n, broadcast(-0.693359375f), x);
+    f = fma(n, broadcast(2.12194440e-4f), f);
+  }
+  // (e^f - 1 - f) / f^2
+  Vec<float> polynomial() const {
+    Vec<float> p = broadcast(1.9875691500e-4f);
+    p = fma(p, f, broadcast(1.3981999507e-3f));
+    p = fma(p, f, broadcast(8.3334519073e-3f));
+    p = fma(p, f, broadcast(4.1665795894e-2f));
+    p = fma(p, f, broadcast(1.6666665459e-1f));
+    return fma(p, f, broadcast(5.0000001201e-1f));
+  }
+  // p * 2^n
+  Vec<float> scaled(Vec<float> p) const {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Vec<float>>(
+        _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
+    // In two factors, because one does not reach denormals.
+    const Int32s half = exponent >> 1;
+    const auto power_of_two = [](Int32s e) { return reinterpret_cast<Vec<float>>((e + 127) << 23); };
+    return p * power_of_two(half) * power_of_two(exponent - half);
+#endif
+  }
+  Vec<float> n, f;
+  Int32s exponent;
+};
+
 // e^x, 2e-7 relative; exactly 1 at 0, 0 at -inf, inf at +inf and above 88.73, NaN at NaN, denormal results rounded.
-// x = n ln 2 + f; e^f by a polynomial; 2^n in two factors, because one does not reach denormals.
-inline Vec<float> exp(Vec<float> x) {
-  const Vec<float> above = broadcast(89.0f), below = broadcast(-105.0f);
+[[gnu::always_inline]] inline Vec<float> exp(Vec<float> x) {
+  x = max(broadcast(-105.0f), x);
+  const Vec<float> above = broadcast(89.0f);
   x = x > above ? above : x;
-  x = x < below ? below : x;
+#if defined(__AVX512F__)
+  const Vec<float> n = reinterpret_cast<Vec<float>>(
+      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x * 1.44269504f), _MM_FROUND_TO_NEAREST_INT));
+#else
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
   const Vec<float> n = shifted - kRound;
-  const Int32s exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
+#endif
   Vec<float> f = fma(n, broadcast(-0.693359375f), x);
   f = fma(n, broadcast(2.12194440e-4f), f);
   Vec<float> p = broadcast(1.9875691500e-4f);
@@ -216,12 +265,28 @@ inline Vec<float> exp(Vec<float> x) {
   p = fma(p, f, broadcast(1.6666665459e-1f));
   p = fma(p, f, broadcast(5.0000001201e-1f));
   p = fma(p, f * f, f + 1.0f);
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vec<float>>(
+      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
+  const Int32s exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
   const Int32s half = exponent >> 1;
   const auto power_of_two = [](Int32s e) { return reinterpret_cast<Vec<float>>((e + 127) << 23); };
   return p * power_of_two(half) * power_of_two(exponent - half);
+#endif
 }
 inline Vec<double> exp(Vec<double> x) {
   for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
+  return x;
+}
+
+// e^x - 1, as accurate where x is small.
+inline Vec<float> exp_minus_one(Vec<float> x) {
+  const ExpReduction r(x);
+  return r.scaled(fma(r.polynomial(), r.f * r.f, r.f)) + (r.scaled(broadcast(1.0f)) - 1.0f);
+}
+inline Vec<double> exp_minus_one(Vec<double> x) {
+  for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_expm1(x[i]);
   return x;
 }
 

@@ -1,0 +1,13 @@
+"""The row of bi_wkv."""
+
+from op_cases import OpCase, normal
+
+
+def make(batch, time, heads, size):
+    channels = heads * size
+    w, u = normal(channels, scale=0.05), normal(channels)
+    k, v = (normal(batch, time, channels) for _ in range(2))
+    return [w, u, k, v], []
+
+
+CASE = OpCase("bi_wkv", make, names=("w", "u", "k", "v"), full_precision=("w", "u"), packs=False)
