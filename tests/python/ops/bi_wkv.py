@@ -10,4 +10,11 @@ def make(batch, time, heads, size):
     return [w, u, k, v], []
 
 
-CASE = OpCase("bi_wkv", make, names=("w", "u", "k", "v"), full_precision=("w", "u"), packs=False)
+CASE = OpCase(
+    "bi_wkv",
+    make,
+    names=("w", "u", "k", "v"),
+    full_precision=("w", "u"),
+    packs=False,
+    refused={"compat_chunks": (-16, -1, 1, 8, 15, 17, 31, 33, 64, 2**40)},
+)

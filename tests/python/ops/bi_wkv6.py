@@ -8,4 +8,11 @@ def make(batch, time, heads, size):
     return [r, k, v, normal(batch, time, heads, size, mean=-1.5), normal(heads, size)], []
 
 
-CASE = OpCase("bi_wkv6", make, names=("r", "k", "v", "w", "u"), full_precision=("w", "u"), packs=False)
+CASE = OpCase(
+    "bi_wkv6",
+    make,
+    names=("r", "k", "v", "w", "u"),
+    full_precision=("w", "u"),
+    packs=False,
+    free_sizes=(("v", 3),),
+)
