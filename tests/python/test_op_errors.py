@@ -23,22 +23,21 @@ WRONG_BOUNDS = {
 }
 
 
-def wrong_tensors(x, free, alone):
-    """(what is wrong, the tensor) for a tensor that fits; `free` are the dimensions that may have any size, `alone` is
-    the only tensor of a call."""
+def wrong_tensors(x, free_sizes, any_float, any_device):
+    """(what is wrong, the tensor) for a tensor that fits."""
     dtypes = [torch.int8, torch.uint8, torch.bool, torch.complex64]
     if not x.is_floating_point():
         dtypes += [torch.float32, torch.float64]
-    elif not alone:
+    elif not any_float:
         dtypes += [torch.float16, torch.bfloat16, torch.float64]
     yield from ((f"of {dtype}", x.to(dtype)) for dtype in dtypes)
     yield "of a dimension more", x[None]
     yield "of a dimension less", x[0]
     yield "of no dimension", x.flatten()[0]
-    if not alone:
+    if not any_device:
         yield "on another device", x.to("meta")
     yield "sparse", x.to_sparse()
-    for dimension in set(range(x.ndim)) - free:
+    for dimension in set(range(x.ndim)) - free_sizes:
         yield f"with dimension {dimension} larger", torch.cat([x, x.narrow(dimension, 0, 1)], dimension)
         yield f"with dimension {dimension} smaller", x.narrow(dimension, 0, x.shape[dimension] - 1)
 
@@ -46,9 +45,12 @@ def wrong_tensors(x, free, alone):
 def mistakes(case, keywords):
     """(argument, what is wrong, the value)"""
     tensors = {name: x for name, x in keywords.items() if isinstance(x, torch.Tensor)}
+    with_io_dtype = set(case.names) - set(case.full_precision)
     for name, x in tensors.items():
-        free = {dimension for argument, dimension in case.free_sizes if argument == name}
-        yield from ((name, what, value) for what, value in wrong_tensors(x, free, len(tensors) == 1))
+        free_sizes = {dimension for argument, dimension in case.free_sizes if argument == name}
+        any_float = len(tensors) == 1 or with_io_dtype == {name}
+        wrong = wrong_tensors(x, free_sizes, any_float, any_device=len(tensors) == 1)
+        yield from ((name, what, value) for what, value in wrong)
     for argument in case.overload._schema.arguments:
         if str(argument.type) == "Tensor":
             yield argument.name, "None", None
@@ -73,7 +75,7 @@ def malformed_calls(case):
     choice = random.Random(0)
     while len(calls) < LEAST_CALLS:
         (name, what, value), (other, how, its) = choice.sample(single, 2)
-        if name != other:
+        if name != other and what != how:  # together they might fit
             calls.append((f"{name} {what}, {other} {how}", keywords | {name: value, other: its}))
     return calls
 
