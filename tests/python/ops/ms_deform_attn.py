@@ -16,5 +16,5 @@ CASE = OpCase(
     fixed={"spatial_shapes": torch.tensor([[2, 3], [2, 2]]), "level_start_index": torch.tensor([0, 6])},
     full_precision=("sampling_locations", "attention_weights"),
     packs=False,
-    free_sizes=(("value", 3),),
+    free_sizes=(("value", 1), ("value", 3)),
 )

@@ -16,4 +16,5 @@ CASE = OpCase(
     states=("state",),
     fixed={"silu": True},
     full_precision=("weight", "bias"),
+    free_sizes=(("x", 1),),
 )
