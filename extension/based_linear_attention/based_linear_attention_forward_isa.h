@@ -9,7 +9,7 @@ struct BasedForwardScratch {
   BasedForwardScratch(Arena& arena, int64_t d, int64_t values) : state(arena, d, values) {
     constexpr int64_t C = kBasedChunk;
     for (acc_t** elements : {&q, &k}) *elements = arena.take<acc_t>((d + 1) * C);
-    for (acc_t** features : {&q_features, &k_features}) *features = arena.take<acc_t>(based_features(d) * C);
+    for (acc_t** features : {&q_features, &k_features}) *features = arena.take<acc_t>(based_largest_block(d) * C);
     for (acc_t** rows : {&v, &y}) *rows = arena.take<acc_t>(C * state.columns);
     a = arena.take<acc_t>(C * C);
     z = arena.take<acc_t>(C);
@@ -17,7 +17,7 @@ struct BasedForwardScratch {
   }
   BasedStateScratch<acc_t> state;
   acc_t *q, *k;                    // [d + 1][token]
-  acc_t *q_features, *k_features;  // [features][token]
+  acc_t *q_features, *k_features;  // [features of a block][token]
   acc_t *v, *y;                    // [token][columns]
   acc_t* a;                        // [key token][query token]
   acc_t* z;                        // [token]: the normaliser
@@ -46,16 +46,22 @@ inline void for_scores_of_keys(const acc_t* q, const acc_t* k, int64_t n, int64_
   }
 }
 
-// z[t] = the normaliser of what came before the chunk.
+// z[t] += the part of `count` features in the normaliser of what came before the chunk.
 template <class acc_t>
-inline void read_normaliser(const acc_t* q_features, int64_t count, const acc_t* k_state, acc_t* z) {
+inline void add_normaliser(const acc_t* q_features, int64_t count, const acc_t* k_state, acc_t* z) {
   constexpr int W = kLanes<acc_t>;
   for (int64_t c = 0; c < kBasedChunk; c += W) {
-    Vec<acc_t> sum[4] = {};
-    for (int64_t p = 0; p < count; ++p) {
-      sum[p % 4] = fma(load(q_features + p * kBasedChunk + c), broadcast(k_state[p]), sum[p % 4]);
+    Vec<acc_t> sums[4] = {};  // several, for the processor to work on at the same time
+    const auto add = [&](int64_t p, Vec<acc_t>& sum) {
+      sum = fma(load(q_features + p * kBasedChunk + c), broadcast(k_state[p]), sum);
+    };
+    int64_t p = 0;
+    for (; p + 4 <= count; p += 4) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) add(p + i, sums[i]);
     }
-    store(z + c, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+    for (; p < count; ++p) add(p, sums[0]);
+    store(z + c, load(z + c) + ((sums[0] + sums[1]) + (sums[2] + sums[3])));
   }
 }
 
@@ -66,20 +72,17 @@ inline void based_forward_chunk(const BasedInputs& in, const BasedSequence& sequ
   constexpr int64_t C = kBasedChunk;
   constexpr int W = kLanes<acc_t>;
   using V = Vec<acc_t>;
-  const int64_t d = in.feature_size, count = based_features(d), columns = my.state.columns, values = my.state.values;
+  const int64_t d = in.feature_size, columns = my.state.columns, values = my.state.values;
   const int64_t feature_stride = in.heads * d, value_stride = in.heads * in.value_size;
   const BasedRows at(in, sequence, t);
   const acc_t scale = static_cast<acc_t>(1 / __builtin_sqrt(static_cast<double>(d)));
   load_elements(row_of<io_t>(in.q, at.feature), feature_stride, n, d, scale, my.buffer, my.q);
   load_elements(row_of<io_t>(in.k, at.feature), feature_stride, n, d, acc_t{1}, my.buffer, my.k);
-  multiply_pairs(my.q, d, acc_t{0.5}, my.q_features);
-  multiply_pairs(my.k, d, acc_t{1}, my.k_features);
   for (int64_t i = 0; i < n; ++i) {
     load_row(row_of<io_t>(in.v, at.value + i * value_stride + first_value), values, my.v + i * columns);
   }
 
-  read_normaliser(my.q_features, count, my.state.k, my.z);
-  add_over_tokens<acc_t>(my.k_features, count, nullptr, my.state.k);
+  for (int64_t i = 0; i < C; ++i) my.z[i] = 0;
   for_scores_of_keys(my.q, my.k, n, d, my.a, [&](int64_t s, int64_t c, V x, auto seen) {
     const V a = seen ? fma(x, fma(x, broadcast(acc_t{0.5}), broadcast(acc_t{1})), broadcast(acc_t{1})) : V{};
     store(my.a + s * C + c, a);
@@ -88,12 +91,21 @@ inline void based_forward_chunk(const BasedInputs& in, const BasedSequence& sequ
 
   const Matrix<acc_t> sums{my.y, columns}, v{my.v, columns};
   for (int64_t i = 0; i < n * columns; ++i) my.y[i] = 0;
-  for (int64_t p = 0; p < count; p += kBasedFeatureBlock) {
-    const int64_t block = count - p < kBasedFeatureBlock ? count - p : kBasedFeatureBlock;
-    const Matrix<acc_t> S{my.state.kv + p * columns, columns};
-    multiply<Into::kSum>(n, LeftFactor<acc_t>{my.q_features + p * C, 1, C}, S, block, columns, sums);
-    multiply<Into::kSum>(block, LeftFactor<acc_t>{my.k_features + p * C, C, 1}, v, n, columns, S);
-  }
+  BasedPrefetch<io_t> prefetch(in, sequence, t + C, in.v, y);
+  for_feature_blocks(d, [&](const BasedBlock& block) {
+    const Matrix<acc_t> S{my.state.kv + block.feature * columns, columns};
+    acc_t* const k_state = my.state.k + block.feature;
+    prefetch();
+    multiply_pairs(my.q, d, block, acc_t{0.5}, my.q_features);
+    add_normaliser(my.q_features, block.count, k_state, my.z);
+    prefetch();
+    multiply<Into::kSum>(n, LeftFactor<acc_t>{my.q_features, 1, C}, S, block.count, columns, sums);
+    prefetch();
+    multiply_pairs(my.k, d, block, acc_t{1}, my.k_features);
+    add_over_tokens<acc_t>(my.k_features, block.count, nullptr, k_state);
+    prefetch();
+    multiply<Into::kSum>(block.count, LeftFactor<acc_t>{my.k_features, C, 1}, v, n, columns, S);
+  });
   multiply_band(n, LeftFactor<acc_t>{my.a, 1, C}, v, columns, sums, [](int64_t i) { return Range{0, i + 1}; });
 
   for (int64_t i = 0; i < n; ++i) {

@@ -19,6 +19,7 @@ struct BiWkvInputs {
   const void *k, *v;  // [rows of the batch, time, channels]
   int64_t time, channels;
   int64_t compat_chunks;  // 0: the definition; else as the published kernels compute it with so many chunks
+  int64_t chunk;          // tokens, all if compat_chunks > 0: of so many is kept what later sweeps need
 };
 
 // Some channels of a row of the batch.
@@ -37,8 +38,8 @@ struct BiWkvKernels {
   void (*forward)(const BiWkvInputs&, const BiWkvBlock&, void* y, void* scratch);
   void (*backward)(const BiWkvInputs&, const BiWkvBlock&, const BiWkvGradients&, void* scratch);
   // Bytes of scratch for a block of so many channels, to be aligned to 64.
-  int64_t (*forward_scratch)(int64_t time, int64_t channels);
-  int64_t (*backward_scratch)(int64_t time, int64_t channels);
+  int64_t (*forward_scratch)(int64_t time, int64_t chunk, int64_t channels);
+  int64_t (*backward_scratch)(int64_t time, int64_t chunk, int64_t channels);
   // The sum of `rows` rows of gradients of a parameter.
   void (*sum_gradients)(const void* parts, int64_t rows, int64_t channels, bool is_float, void* gradient);
 };

@@ -9,139 +9,135 @@
 
 namespace wkv::WKV_ISA {
 
+// All tokens are one chunk of the scratch.
 template <class io_t>
-class BiWkvCompat : private BiWkvFast<io_t> {
+class BiWkvCompat : public BiWkvFast<io_t> {
  public:
   using Fast = BiWkvFast<io_t>;
+  using Fast::my;
   using typename Fast::acc_t;
   using typename Fast::V;
 
   explicit BiWkvCompat(const BiWkvColumns<io_t>& columns) : Fast(columns) {
-    my.clear(kFirstRow, kNewRows);
-    my.each([&](int64_t c, const auto&) { store(growth_minus_one + c, exp_minus_one(load(my.w() + c))); });
-    Fast::sum_right();
+    my.each([&](int64_t c, const auto&) {
+      const Vectors<acc_t> x = my.variables()(c);
+      x.set(kGrowthMinusOne, exp_minus_one(x[my.kW]));
+    });
   }
 
-  void write_y(void* y) const {
+  bool in_range() const { return true; }
+
+  void write_y(int64_t, void* y) const {
     for (int64_t t = 0; t < my.in.time; ++t) {
       const io_t* v_row = my.of(my.in.v, t);
       io_t* y_row = my.of(y, t);
       my.each([&](int64_t c, const auto& lanes) {
-        const Sums<acc_t> source = Fast::source_of(t, c, lanes.load(v_row + c));
-        const Sums<acc_t> all = read(t, c, source).all;
-        lanes.store(y_row + c, all.values / all.weights);
+        const Vectors<acc_t> x = my.variables()(c), slot = my.slots(t)(c);
+        const V v = lanes.load(v_row + c), weight = slot[Fast::kWeight];
+        const Sums<acc_t> others = read(t, x, weight * single<acc_t>(v), {slot.sums(Fast::kRight), {}}).sums;
+        lanes.store(y_row + c, BiWkvOutput<acc_t>(others, x[kBonus] * weight, v).y);
       });
     }
   }
 
-  void write_gradients(const BiWkvGradients& grad) const {
+  template <bool kFirst>
+  void sum_left(int64_t, const BiWkvGradients& grad) const {
     sum_right_slopes();
-    sum_outputs_left(grad);
-    Fast::sum_outputs_right(grad);
+    for (int64_t t = 0; t < my.in.time; ++t) {
+      const io_t *v_row = my.of(my.in.v, t), *g_row = my.of(grad.y, t);
+      my.each([&](int64_t c, const auto& lanes) {
+        const Vectors<acc_t> x = my.variables()(c), slot = my.slots(t)(c);
+        const V v = lanes.load(v_row + c), weight = slot[Fast::kWeight];
+        const Sums<acc_t> outputs = x.sums(kLeftOutputs);
+        const WithSlope others =
+            read(t, x, weight * single<acc_t>(v), {slot.sums(Fast::kRight), slot.sums(kRightSlope)});
+        const BiWkvOutput<acc_t> out(others.sums, x[kBonus] * weight, v);
+        const V g = lanes.load(g_row + c) * out.scale;
+        x.set(kByBonus, fma(-out.own * g, out.less_v, x[kByBonus]));
+        x.add(kByW, pairing(others.slope, g * single<acc_t>(out.y)));
+        slot.set(Fast::kRight, outputs);
+        slot.set(Fast::kLeft, Sums<acc_t>());
+        slot.set(Fast::kY, out.y);
+        slot.set(Fast::kScaledGradient, g);
+        x.set(kLeftOutputs, next(x[kDecayMinusOne], outputs, g * single<acc_t>(out.y)));
+      });
+    }
+  }
+
+  void finish(const BiWkvGradients& grad) const {
     my.each([&](int64_t c, const auto& lanes) {
-      my.add_to(grad.w, c, lanes, load(by_w + c));
-      my.add_to(grad.u, c, lanes, load(by_bonus + c));
+      const Vectors<acc_t> x = my.variables()(c);
+      my.add_to(grad.w, c, lanes, x[kByW]);
+      my.add_to(grad.u, c, lanes, x[kByBonus]);
     });
   }
 
  private:
-  // The slots of the sums on the left hold the derivatives by w of the sums on the right first, then zeros: the
-  // gradient of w has been summed when the last sweep pairs them.
+  // The slots of the sums on the left hold the derivatives by w of the sums on the right first, then zeros:
+  // write_gradients would pair them for the decay's gradient, which here has been summed before.
   static constexpr int kRightSlope = Fast::kLeft;
 
   // Sums over sources, and their derivative by w.
   struct WithSlope {
     Sums<acc_t> sums, slope;
   };
-  struct WithSlopeRow {
-    WithSlope load(int64_t c) const { return {sums.load(c), slope.load(c)}; }
-    void store(int64_t c, const WithSlope& x) const {
-      sums.store(c, x.sums);
-      slope.store(c, x.slope);
-    }
-    SumsRow<acc_t> sums, slope;
-  };
+  static WithSlope load_both(const Vectors<acc_t>& x, int i) { return {x.sums(i), x.sums(i + 2)}; }
+  static void set_both(const Vectors<acc_t>& x, int i, const WithSlope& both) {
+    x.set(i, both.sums);
+    x.set(i + 2, both.slope);
+  }
+  static Sums<acc_t> minus(const Sums<acc_t>& x) { return broadcast<acc_t>(-1) * x; }
   // Times a factor e^(-w), given as that - 1; or times e^w.
   static WithSlope decayed(V minus_one, const WithSlope& x) {
     const Sums<acc_t> sums = fma(minus_one, x.sums, x.sums);
-    return {sums, fma(minus_one, x.slope, x.slope) + broadcast<acc_t>(-1) * sums};
+    return {sums, fma(minus_one, x.slope, x.slope) + minus(sums)};
   }
   static WithSlope grown(V minus_one, const WithSlope& x) {
     const Sums<acc_t> sums = fma(minus_one, x.sums, x.sums);
     return {sums, fma(minus_one, x.slope, x.slope) + sums};
   }
 
-  struct Read {
-    Sums<acc_t> all, slope;
-  };
-  // What token t reads; moves the sums on the left to the next token.
-  Read read(int64_t t, int64_t c, const Sums<acc_t>& source) const {
-    const V d = load(decay_minus_one + c), g = load(growth_minus_one + c);
-    const WithSlope right = decayed(d, {my.sums(t, Fast::kRight).load(c), my.sums(t, kRightSlope).load(c)});
-    WithSlope before = before_chunk.load(c), within = within_chunk.load(c), left_over = leftover.load(c);
-    if (t % chunk == 0) {
-      const WithSlope handed_over = decayed(d, within);
+  // What token t reads of the others; moves the sums on the left to the next token.
+  WithSlope read(int64_t t, const Vectors<acc_t>& x, const Sums<acc_t>& source, const WithSlope& right_of_t) const {
+    const V decay = x[kDecayMinusOne], growth = x[kGrowthMinusOne];
+    const WithSlope right = decayed(decay, right_of_t);
+    WithSlope before = load_both(x, kBeforeChunk), within = load_both(x, kWithinChunk), again = load_both(x, kLeftOver);
+    if (t % length == 0) {
+      const WithSlope handed_over = decayed(decay, within);
       before = {before.sums + handed_over.sums, before.slope + handed_over.slope};
-      within = left_over = WithSlope();
+      within = again = WithSlope();
     } else {
-      left_over = grown(g, left_over);
-      left_over.sums = left_over.sums + source;
+      again = grown(growth, again);
+      again.sums = again.sums + source;
     }
-    const Sums<acc_t> all = fma(load(bonus + c), source, before.sums + within.sums + right.sums);
-    const Sums<acc_t> slope = before.slope + within.slope + right.slope;
-    // The derivative of 1 - e^w is -e^w = -g - 1.
-    const Read result{fma(-g, left_over.sums, all),
-                      fma(-g, left_over.slope + left_over.sums, slope + broadcast<acc_t>(-1) * left_over.sums)};
-    within = decayed(d, within);
-    within.sums = within.sums + source;
-    before_chunk.store(c, decayed(d, before));
-    within_chunk.store(c, within);
-    leftover.store(c, left_over);
-    return result;
+    const WithSlope further = decayed(decay, within);
+    set_both(x, kBeforeChunk, decayed(decay, before));
+    set_both(x, kWithinChunk, {further.sums + source, further.slope});
+    set_both(x, kLeftOver, again);
+    // The derivative of 1 - e^w is -e^w.
+    return {fma(-growth, again.sums, before.sums + within.sums + right.sums),
+            fma(-growth, again.slope + again.sums, before.slope + within.slope + right.slope + minus(again.sums))};
   }
 
   void sum_right_slopes() const {
     for (int64_t t = my.in.time - 1; t >= 0; --t) {
       my.each([&](int64_t c, const auto&) {
-        const Sums<acc_t> slope = right_slope.load(c);
-        my.sums(t, kRightSlope).store(c, slope);
-        right_slope.store(c, decayed(load(decay_minus_one + c), {my.sums(t, Fast::kRight).load(c), slope}).slope);
+        const Vectors<acc_t> x = my.variables()(c), slot = my.slots(t)(c);
+        const Sums<acc_t> slope = x.sums(kRightSlopes);
+        slot.set(kRightSlope, slope);
+        x.set(kRightSlopes, decayed(x[kDecayMinusOne], {slot.sums(Fast::kRight), slope}).slope);
       });
     }
   }
 
-  void sum_outputs_left(const BiWkvGradients& grad) const {
-    for (int64_t t = 0; t < my.in.time; ++t) {
-      const io_t *v_row = my.of(my.in.v, t), *g_row = my.of(grad.y, t);
-      my.each([&](int64_t c, const auto& lanes) {
-        const V e_u = load(bonus + c);
-        const Sums<acc_t> source = Fast::source_of(t, c, lanes.load(v_row + c)), outputs = left_outputs.load(c);
-        const Read x = read(t, c, source);
-        const V scale = 1 / x.all.weights;
-        const Sums<acc_t> output = (lanes.load(g_row + c) * scale) * single<acc_t>(x.all.values * scale);
-        store(by_bonus + c, load(by_bonus + c) + pairing(e_u * source, output));
-        store(by_w + c, load(by_w + c) + pairing(x.slope, output));
-        my.sums(t, Fast::kRight).store(c, fma(e_u, output, outputs));
-        my.sums(t, Fast::kLeft).store(c, Sums<acc_t>());
-        my.sums(t, Fast::kOutput).store(c, output);
-        left_outputs.store(c, next(load(decay_minus_one + c), outputs, output));
-      });
-    }
-  }
-
-  using Fast::bonus;
-  using Fast::by_bonus;
-  using Fast::decay_minus_one;
-  using Fast::left_outputs;
-  using Fast::my;
-  static constexpr int kFirstRow = Fast::kRows, kNewRows = 16;
-  const int64_t chunk = (my.in.time + my.in.compat_chunks - 1) / my.in.compat_chunks;
-  acc_t *const growth_minus_one = my.row(kFirstRow), *const by_w = my.row(kFirstRow + 1);
-  const SumsRow<acc_t> right_slope = my.sums(kFirstRow + 2);
-  // The tokens on the left: of the chunks before, of this chunk, and once more of this chunk but its first.
-  const WithSlopeRow before_chunk{my.sums(kFirstRow + 4), my.sums(kFirstRow + 6)},
-      within_chunk{my.sums(kFirstRow + 8), my.sums(kFirstRow + 10)},
-      leftover{my.sums(kFirstRow + 12), my.sums(kFirstRow + 14)};
+  using Fast::kBonus;
+  using Fast::kByBonus;
+  using Fast::kDecayMinusOne;
+  using Fast::kLeftOutputs;
+  // The sums on the left are of the chunks before, of this chunk, and once more of this chunk but its first token.
+  static constexpr int kGrowthMinusOne = Fast::kVariables, kByW = kGrowthMinusOne + 1, kRightSlopes = kByW + 1,
+                       kBeforeChunk = kRightSlopes + 2, kWithinChunk = kBeforeChunk + 4, kLeftOver = kWithinChunk + 4;
+  const int64_t length = (my.in.time + my.in.compat_chunks - 1) / my.in.compat_chunks;  // of the published chunks
 };
 
 }  // namespace wkv::WKV_ISA

@@ -13,6 +13,12 @@
 namespace wkv {
 namespace {
 
+// All of a short sequence is kept between the sweeps, of narrow blocks, in a core's second-level cache. Of a long one a
+// chunk is kept, the sweeps' sums are computed twice, and wider blocks stream better.
+constexpr int64_t kLongestKept = 512, kChunk = 64;      // tokens
+constexpr int64_t kNarrowBlock = 64, kWideBlock = 192;  // channels
+constexpr int64_t kManyRows = 8;                        // of the batch: enough for threads without narrow blocks
+
 struct BiWkvCall {
   Tensor w, u, k, v;
   BiWkvInputs inputs;
@@ -30,22 +36,23 @@ struct BiWkvCall {
                .v = v.const_data_ptr(),
                .time = k.size(1),
                .channels = k.size(2),
-               .compat_chunks = compat_chunks},
+               .compat_chunks = compat_chunks,
+               .chunk = compat_chunks > 0 || k.size(1) <= kLongestKept ? k.size(1) : kChunk},
         kernels(bi_wkv_kernels().of[static_cast<int>(io_type(k))]) {}
 
   static bool is_float(const Tensor& x) { return x.scalar_type() == ScalarType::Float; }
 
-  // Calls run(row, range, scratch) for `rows` rows of work and blocks of channels: as many as a cache line holds, or
-  // a few times so many where the columns are short enough for the cache.
+  // Calls run(row, range, scratch) for `rows` rows of work and blocks of channels. Blocks may not depend on the number
+  // of threads, because the inputs of a block decide how all of its channels are computed.
   template <class Run>
-  void for_blocks(int64_t rows, int64_t (*scratch_bytes)(int64_t, int64_t), const Run& run) const {
+  void for_blocks(int64_t rows, int64_t (*scratch_bytes)(int64_t, int64_t, int64_t), const Run& run) const {
     constexpr int64_t kWorthwhile = 1 << 14;  // tokens times channels: some 20 microseconds
-    const int64_t width = inputs.time <= 256 ? 64 : inputs.time <= 512 ? 32 : 16;
+    const int64_t width = inputs.chunk == inputs.time || rows < kManyRows ? kNarrowBlock : kWideBlock;
     const int64_t tasks = rows * ((inputs.channels + width - 1) / width);
     if (tasks == 0 || inputs.time == 0) return;
     const int64_t grain = std::max<int64_t>(1, tasks * kWorthwhile / k.numel());
     parallel_for(0, tasks, grain, [&](int64_t first, int64_t last) {
-      const Scratch scratch(scratch_bytes(inputs.time, std::min(width, inputs.channels)));
+      const Scratch scratch(scratch_bytes(inputs.time, inputs.chunk, std::min(width, inputs.channels)));
       for (int64_t task = first; task < last; ++task) {
         const int64_t begin = task / rows * width;
         run(task % rows, ChannelRange{begin, std::min(inputs.channels, begin + width)}, scratch.get());

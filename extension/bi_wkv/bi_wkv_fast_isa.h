@@ -1,11 +1,12 @@
 // bi_wkv with all weights e^k of a channel relative to one of its keys: a single exp an element. The sweeps go from the
 // right (later tokens) to the left, back, and in the backward to the left once more:
-//   1. the weights, and for each token the sums over the sources on its right;
-//   2. the sums over the sources on its left: y; backward: those over the outputs on its left;
-//   3. the sums over the outputs on its right: dk and dv, which come from the outputs on both sides.
+//   sum_right        the weights, and for each token the sums over the sources on its right;
+//   write_y          the sums over the sources on its left: y;
+//   sum_left         in the backward instead, those over the sources and over the outputs on its left;
+//   write_gradients  the sums over the outputs on its right: dk and dv, which come from the outputs on both sides.
 // The decay's gradient pairs the sums over the sources on one side with those over the outputs on the other.
 #pragma once
-#include "bi_wkv/bi_wkv_block_isa.h"
+#include "bi_wkv/bi_wkv_columns_isa.h"
 
 namespace wkv::WKV_ISA {
 
@@ -15,115 +16,142 @@ class BiWkvFast {
   using acc_t = accumulate_t<io_t>;
   using V = Vec<acc_t>;
 
-  // Slots of a token. Sums over outputs from the left take the place of those over sources from the right.
-  static constexpr int kWeight = 0, kRight = 1, kLeft = 3, kOutput = 5, kForwardSlots = 3, kBackwardSlots = 7;
+  // Slots of a token. In the backward, the outputs' sums from the left take the place of the sources' from the right.
+  static constexpr int kWeight = 0, kRight = 1, kLeft = 3, kY = 5, kScaledGradient = 6;
 
   explicit BiWkvFast(const BiWkvColumns<io_t>& columns) : my(columns) {
-    my.each([&](int64_t c, const auto&) {
-      store(decay_minus_one + c, exp_minus_one(-load(my.w() + c)));
-      store(bonus + c, exp(load(my.u() + c)));
-    });
-    load_row(my.of(my.in.k, my.in.time - 1), my.count(), reference);
-    my.clear(kFirstSum, kSums);
-  }
-
-  // Sweep 1. False where a weight may come near the limits of float: then the others are not to be made.
-  bool sum_right() const {
-    for (int64_t t = my.in.time - 1; t >= 0; --t) {
-      const io_t *k_row = my.of(my.in.k, t), *v_row = my.of(my.in.v, t);
-      my.each([&](int64_t c, const auto& lanes) {
-        const V x = lanes.load(k_row + c) - load(reference + c), weight = exp(x);
-        const Sums<acc_t> right = right_sums.load(c);
-        store(spread + c, max(abs(x), load(spread + c)));
-        store(my.slot(t, kWeight) + c, weight);
-        my.sums(t, kRight).store(c, right);
-        right_sums.store(c, next(load(decay_minus_one + c), right, weight * single<acc_t>(lanes.load(v_row + c))));
-      });
-    }
-    return in_range();
-  }
-
-  // Sweep 2 of the forward.
-  void write_y(void* y) const {
-    for (int64_t t = 0; t < my.in.time; ++t) {
-      const io_t* v_row = my.of(my.in.v, t);
-      io_t* y_row = my.of(y, t);
-      my.each([&](int64_t c, const auto& lanes) {
-        const Sums<acc_t> left = left_sums.load(c), source = source_of(t, c, lanes.load(v_row + c));
-        const Sums<acc_t> all = fma(load(bonus + c), source, left + my.sums(t, kRight).load(c));
-        lanes.store(y_row + c, all.values / all.weights);
-        left_sums.store(c, next(load(decay_minus_one + c), left, source));
-      });
-    }
-  }
-
-  // Sweeps 2 and 3 of the backward.
-  void write_gradients(const BiWkvGradients& grad) const {
-    sum_outputs_left(grad);
-    sum_outputs_right(grad);
+    my.start();
+    const io_t* k_row = my.of(my.in.k, my.in.time - 1);
     my.each([&](int64_t c, const auto& lanes) {
-      my.add_to(grad.w, c, lanes, -exp(-load(my.w() + c)) * load(by_decay + c));
-      my.add_to(grad.u, c, lanes, load(by_bonus + c));
+      const Vectors<acc_t> x = my.variables()(c);
+      x.set(kReference, lanes.load(k_row + c));
+      x.set(kDecayMinusOne, exp_minus_one(-x[my.kW]));
+      x.set(kBonus, exp(x[my.kU]));
     });
   }
 
- protected:
+  void save_right(int64_t chunk) const { my.save(kRightSums, 2, chunk, 0); }
+  void restore_right(int64_t chunk) const { my.restore(kRightSums, 2, chunk, 0); }
+  void save_left(int64_t chunk) const { my.save(kLeftSums, 4, chunk, 2); }
+  void restore_left(int64_t chunk) const { my.restore(kLeftSums, 4, chunk, 2); }
+
+  template <bool kKeep>
+  void sum_right(int64_t chunk) const {
+    const auto variables = my.variables();
+    for (int64_t t = my.end(chunk) - 1; t >= my.begin(chunk); --t) {
+      const io_t *k_row = my.of(my.in.k, t), *v_row = my.of(my.in.v, t);
+      const int64_t ahead = my.ahead(t, -1);
+      const auto slots = my.slots(t);
+      my.each([&](int64_t c, const auto& lanes) {
+        for (const io_t* soon : {k_row, v_row}) __builtin_prefetch(soon + c + ahead);
+        const Vectors<acc_t> x = variables(c), slot = slots(c);
+        const V relative_k = lanes.load(k_row + c) - x[kReference], weight = exp(relative_k);
+        const Sums<acc_t> right = x.sums(kRightSums);
+        x.set(kSpread, max(abs(relative_k), x[kSpread]));
+        if constexpr (kKeep) {
+          slot.set(kWeight, weight);
+          slot.set(kRight, right);
+        }
+        x.set(kRightSums, next(x[kDecayMinusOne], right, weight * single<acc_t>(lanes.load(v_row + c))));
+      });
+    }
+  }
+
+  // After all of sum_right: no weight came near the limits of float.
   bool in_range() const {
-    // Sums are at most T e^range, the quotients of the backward no less than e^-range: far from e^88.
+    // Sums are at most T e^range, and what outputs are divided by no less than e^-range: far from e^88.
     constexpr acc_t kRange = 60;
     const acc_t distance = static_cast<acc_t>(my.in.time - 1);
     bool all = true;
     my.each([&](int64_t c, const auto&) {
-      const V range = load(spread + c) + distance * abs(load(my.w() + c)) + abs(load(my.u() + c));
+      const Vectors<acc_t> x = my.variables()(c);
+      const V range = x[kSpread] + distance * abs(x[my.kW]) + abs(x[my.kU]);
       for (int i = 0; i < kLanes<acc_t>; ++i) all = all && range[i] < kRange;
     });
     return all;
   }
 
-  Sums<acc_t> source_of(int64_t t, int64_t c, V v) const { return load(my.slot(t, kWeight) + c) * single<acc_t>(v); }
-
-  void sum_outputs_left(const BiWkvGradients& grad) const {
-    for (int64_t t = 0; t < my.in.time; ++t) {
-      const io_t *v_row = my.of(my.in.v, t), *g_row = my.of(grad.y, t);
+  void write_y(int64_t chunk, void* y) const {
+    const auto variables = my.variables();
+    for (int64_t t = my.begin(chunk); t < my.end(chunk); ++t) {
+      const io_t* v_row = my.of(my.in.v, t);
+      io_t* y_row = my.of(y, t);
+      const int64_t ahead = my.ahead(t, 1);
+      const auto slots = my.slots(t);
       my.each([&](int64_t c, const auto& lanes) {
-        const V d = load(decay_minus_one + c), e_u = load(bonus + c);
-        const Sums<acc_t> left = left_sums.load(c), right = my.sums(t, kRight).load(c),
-                          source = source_of(t, c, lanes.load(v_row + c)), own = e_u * source, all = left + right + own,
-                          outputs = left_outputs.load(c);
-        const V scale = 1 / all.weights;
-        const Sums<acc_t> output = (lanes.load(g_row + c) * scale) * single<acc_t>(all.values * scale);
-        store(by_bonus + c, load(by_bonus + c) + pairing(own, output));
-        store(by_decay + c, load(by_decay + c) + pairing(right, outputs));
-        my.sums(t, kRight).store(c, fma(e_u, output, outputs));
-        my.sums(t, kLeft).store(c, left);
-        my.sums(t, kOutput).store(c, output);
-        left_sums.store(c, next(d, left, source));
-        left_outputs.store(c, next(d, outputs, output));
+        __builtin_prefetch(y_row + c + ahead);
+        const Vectors<acc_t> x = variables(c), slot = slots(c);
+        const V v = lanes.load(v_row + c), weight = slot[kWeight];
+        const Sums<acc_t> left = x.sums(kLeftSums);
+        lanes.store(y_row + c, BiWkvOutput<acc_t>(left + slot.sums(kRight), x[kBonus] * weight, v).y);
+        x.set(kLeftSums, next(x[kDecayMinusOne], left, weight * single<acc_t>(v)));
       });
     }
   }
 
-  void sum_outputs_right(const BiWkvGradients& grad) const {
-    for (int64_t t = my.in.time - 1; t >= 0; --t) {
+  // kFirst: the first time for this chunk.
+  template <bool kFirst>
+  void sum_left(int64_t chunk, const BiWkvGradients& grad) const {
+    const auto variables = my.variables();
+    for (int64_t t = my.begin(chunk); t < my.end(chunk); ++t) {
+      const io_t *v_row = my.of(my.in.v, t), *g_row = my.of(grad.y, t);
+      const int64_t ahead = my.ahead(t, 1);
+      const auto slots = my.slots(t);
+      my.each([&](int64_t c, const auto& lanes) {
+        __builtin_prefetch(g_row + c + ahead);
+        const Vectors<acc_t> x = variables(c), slot = slots(c);
+        const V v = lanes.load(v_row + c), weight = slot[kWeight], decay = x[kDecayMinusOne];
+        const Sums<acc_t> left = x.sums(kLeftSums), right = slot.sums(kRight), outputs = x.sums(kLeftOutputs);
+        const BiWkvOutput<acc_t> out(left + right, x[kBonus] * weight, v);
+        const V g = lanes.load(g_row + c) * out.scale;
+        if constexpr (kFirst) {
+          x.set(kByBonus, fma(-out.own * g, out.less_v, x[kByBonus]));
+          x.add(kByDecay, pairing(right, outputs));
+        }
+        slot.set(kRight, outputs);
+        slot.set(kLeft, left);
+        slot.set(kY, out.y);
+        slot.set(kScaledGradient, g);
+        x.set(kLeftSums, next(decay, left, weight * single<acc_t>(v)));
+        x.set(kLeftOutputs, next(decay, outputs, g * single<acc_t>(out.y)));
+      });
+    }
+  }
+
+  void write_gradients(int64_t chunk, const BiWkvGradients& grad) const {
+    const auto variables = my.variables();
+    for (int64_t t = my.end(chunk) - 1; t >= my.begin(chunk); --t) {
       const io_t* v_row = my.of(my.in.v, t);
       io_t *gk_row = my.of(grad.k, t), *gv_row = my.of(grad.v, t);
+      const int64_t ahead = my.ahead(t, -1);
+      const auto slots = my.slots(t);
       my.each([&](int64_t c, const auto& lanes) {
-        const Sums<acc_t> right = right_outputs.load(c), outputs = right + my.sums(t, kRight).load(c),
-                          source = source_of(t, c, lanes.load(v_row + c));
-        lanes.store(gk_row + c, pairing(source, outputs));
-        lanes.store(gv_row + c, source.weights * outputs.weights);
-        store(by_decay + c, load(by_decay + c) + pairing(my.sums(t, kLeft).load(c), right));
-        right_outputs.store(c, next(load(decay_minus_one + c), right, my.sums(t, kOutput).load(c)));
+        for (const io_t* soon : {gk_row, gv_row}) __builtin_prefetch(soon + c + ahead);
+        const Vectors<acc_t> x = variables(c), slot = slots(c);
+        const V v = lanes.load(v_row + c), weight = slot[kWeight], y = slot[kY], g = slot[kScaledGradient],
+                own = x[kBonus] * g;
+        const Sums<acc_t> right = x.sums(kRightOutputs), outputs = right + slot.sums(kRight);
+        lanes.store(gk_row + c, weight * fma(own, v - y, pairing(single<acc_t>(v), outputs)));
+        lanes.store(gv_row + c, weight * (own + outputs.weights));
+        x.add(kByDecay, pairing(slot.sums(kLeft), right));
+        x.set(kRightOutputs, next(x[kDecayMinusOne], right, g * single<acc_t>(y)));
       });
     }
   }
 
-  static constexpr int kFirstSum = 3, kSums = 11, kRows = kFirstSum + kSums;
+  void finish(const BiWkvGradients& grad) const {
+    my.each([&](int64_t c, const auto& lanes) {
+      const Vectors<acc_t> x = my.variables()(c);
+      my.add_to(grad.w, c, lanes, -exp(-x[my.kW]) * x[kByDecay]);
+      my.add_to(grad.u, c, lanes, x[kByBonus]);
+    });
+  }
+
   const BiWkvColumns<io_t>& my;
-  acc_t *const reference = my.row(0), *const decay_minus_one = my.row(1), *const bonus = my.row(2),
-               *const spread = my.row(3), *const by_decay = my.row(4), *const by_bonus = my.row(5);
-  const SumsRow<acc_t> right_sums = my.sums(6), left_sums = my.sums(8), left_outputs = my.sums(10),
-                       right_outputs = my.sums(12);
+
+ protected:
+  static constexpr int kReference = 2, kDecayMinusOne = 3, kBonus = 4, kSpread = 5, kByDecay = 6, kByBonus = 7,
+                       kRightSums = 8, kLeftSums = 10, kLeftOutputs = 12, kRightOutputs = 14, kVariables = 16;
 };
 
 }  // namespace wkv::WKV_ISA

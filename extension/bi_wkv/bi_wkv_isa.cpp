@@ -10,25 +10,29 @@ constexpr int kBiWkvForwardSlots = 3, kBiWkvBackwardSlots = 9;  // as many as an
 
 template <class io_t>
 void bi_wkv_forward(const BiWkvInputs& in, const BiWkvBlock& block, void* y, void* scratch) {
-  const BiWkvColumns<io_t> columns(in, block, kBiWkvForwardSlots, scratch);
-  if (in.compat_chunks > 0) return BiWkvCompat<io_t>(columns).write_y(y);
-  const BiWkvFast<io_t> fast(columns);
-  if (fast.sum_right()) return fast.write_y(y);
-  BiWkvStable<io_t>(columns).write_y(y);
+  Arena arena(scratch);
+  const BiWkvColumns<io_t> columns(arena, in, block, kBiWkvForwardSlots);
+  if (in.compat_chunks > 0) {
+    bi_wkv_write_y(BiWkvCompat<io_t>(columns), y);
+  } else if (!bi_wkv_write_y(BiWkvFast<io_t>(columns), y)) {
+    bi_wkv_write_y(BiWkvStable<io_t>(columns), y);
+  }
 }
 
 template <class io_t>
 void bi_wkv_backward(const BiWkvInputs& in, const BiWkvBlock& block, const BiWkvGradients& grad, void* scratch) {
-  const BiWkvColumns<io_t> columns(in, block, kBiWkvBackwardSlots, scratch);
-  if (in.compat_chunks > 0) return BiWkvCompat<io_t>(columns).write_gradients(grad);
-  const BiWkvFast<io_t> fast(columns);
-  if (fast.sum_right()) return fast.write_gradients(grad);
-  BiWkvStable<io_t>(columns).write_gradients(grad);
+  Arena arena(scratch);
+  const BiWkvColumns<io_t> columns(arena, in, block, kBiWkvBackwardSlots);
+  if (in.compat_chunks > 0) {
+    bi_wkv_write_gradients(BiWkvCompat<io_t>(columns), grad);
+  } else if (!bi_wkv_write_gradients(BiWkvFast<io_t>(columns), grad)) {
+    bi_wkv_write_gradients(BiWkvStable<io_t>(columns), grad);
+  }
 }
 
 template <class io_t, int kSlots>
-int64_t bi_wkv_scratch(int64_t time, int64_t channels) {
-  return BiWkvColumns<io_t>::scratch(time, channels, kSlots);
+int64_t bi_wkv_scratch(int64_t time, int64_t chunk, int64_t channels) {
+  return BiWkvColumns<io_t>::scratch(time, chunk, channels, kSlots);
 }
 
 template <class io_t>

@@ -21,6 +21,8 @@
 #include <tuple>
 #include <utility>
 
+#include "core/check.h"
+
 namespace wkv {
 
 using at::Tensor;
@@ -260,12 +262,23 @@ struct DifferentiableOp<Op, Outputs_(Args...)> : torch::autograd::Function<Diffe
     Op::check(backward_name().c_str(), args...);
     const Tensor first = std::get<0>(std::tuple<Gradient<I>...>(grads...));
     const variable_list tensors{detail::as_tensor(args)...};
+    check_same_device({grads...}, tensors[0]);
     variable_list result;
     for (const size_t i : Op::kDifferentiable) {
       const Tensor& x = tensors[i];
       result.push_back(x.defined() ? at::empty_symint(x.sym_sizes(), x.options()) : at::empty({0}, first.options()));
     }
     return detail::from_list<Gradients>(result);
+  }
+
+  // A meta tensor among tensors of another device brings the dispatcher here.
+  static void check_same_device(const variable_list& grads, const Tensor& x) {
+    static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("wkv::" + backward_name()).c_str(), "");
+    const auto name = [](size_t i) { return op.schema().arguments()[i].name().c_str(); };
+    const std::string backward = backward_name();
+    for (size_t i = 0; i < grads.size(); ++i) {
+      Check<Tensor>{backward.c_str()}.same_device(name(i), grads[i], name(grads.size()), x);
+    }
   }
 
   template <size_t... I>

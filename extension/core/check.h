@@ -25,14 +25,19 @@ template <class... Parts>
   throw std::runtime_error(text.str());
 }
 
-// int64_t sizes, or SymInt where the tensor has them.
+// int64_t sizes, or SymInt where the tensor has them: a view of those of the tensor, and a vector.
+template <class Tensor>
+auto size_view_of(const Tensor& tensor) {
+  if constexpr (requires { tensor.sym_sizes(); }) {
+    return tensor.sym_sizes();
+  } else {
+    return tensor.sizes();
+  }
+}
 template <class Tensor>
 auto sizes_of(const Tensor& tensor) {
-  if constexpr (requires { tensor.sym_sizes(); }) {
-    return tensor.sym_sizes().vec();
-  } else {
-    return std::vector<int64_t>(tensor.sizes().begin(), tensor.sizes().end());
-  }
+  const auto sizes = size_view_of(tensor);
+  return std::vector(sizes.begin(), sizes.end());
 }
 template <class Tensor>
 auto strides_of(const Tensor& tensor) {
@@ -75,7 +80,7 @@ struct Check {
 
   void dimensions(const char* name, const Tensor& tensor, const char* letters, size_t count) const {
     if (!tensor.defined()) fail(op, ": ", name, " must be a tensor, got None");
-    if (sizes_of(tensor).size() != count) {
+    if (size_view_of(tensor).size() != count) {
       fail(op, ": ", name, " must have the ", count, " dimensions ", letters, ", got shape ",
            to_text(sizes_of(tensor)));
     }
@@ -85,7 +90,7 @@ struct Check {
 
   void shape(const char* name, const Tensor& tensor, const char* letters, const SizesOf<Tensor>& expected) const {
     dimensions(name, tensor, letters, expected.size());
-    const auto found = sizes_of(tensor);
+    const auto found = size_view_of(tensor);
     for (size_t i = 0; i < expected.size(); ++i) {
       if (found[i] != expected[i]) {
         fail(op, ": ", name, " must have shape ", letters, " = ", to_text(expected), ", got ", to_text(found));

@@ -198,7 +198,7 @@ void scatter_and_multiply(const Sampling<io_t>& sampling, const io_t* value, int
       for (int64_t j = 0; j < D; j += W) {
         const V gradient = load(my.grad_y + j);
         store(to + j, fma(coefficient, gradient, load(to + j)));
-        product[i] = fma(gradient, j + W <= D ? load_as(from + j) : load_first(from + j, D - j), product[i]);
+        product[i] = fma(gradient, load_part(from, j, D), product[i]);
       }
     }
     const V sums = sums_of_rows(product);

@@ -77,6 +77,12 @@ class Wkv4Backward {
   int64_t width() const { return range_.last - range_.first; }
   int64_t row(int64_t t) const { return (sequence_.first_token + t) * in_.channels + range_.first; }
 
+  // From a row of token t to that which is to be asked for, for a sweep in this direction (1, -1).
+  int64_t ahead(int64_t t, int direction) const {
+    const int64_t tokens = direction * tokens_ahead(width());
+    return t + tokens >= 0 && t + tokens < sequence_.length ? tokens * in_.channels : 0;
+  }
+
   void copy_state(const Wkv4StateRows<acc_t>& from, const Wkv4StateRows<acc_t>& to) const {
     for_channels<acc_t>(0, my_.width, [&](int64_t c, const auto& lanes) { to.store(c, lanes, from.load(c, lanes)); });
   }
@@ -90,14 +96,14 @@ class Wkv4Backward {
       const io_t *k_row = row_of<io_t>(in_.k, row(first + t)), *v_row = row_of<io_t>(in_.v, row(first + t));
       const Wkv4StateRows<acc_t> before = my_.state(kKeep ? t : 0), after = my_.state(kKeep ? t + 1 : 0);
       acc_t* exps = my_.exps + t * my_.width;
-      const int64_t ahead = first + t + 1 < sequence_.length ? in_.channels : 0;
+      const int64_t ahead = this->ahead(first + t, 1);
       for_channels<acc_t>(0, width(), [&](int64_t c, const auto& lanes) {
         for (const io_t* soon : {k_row, v_row}) __builtin_prefetch(soon + c + ahead);
         const V k = lanes.load(k_row + c), v = lanes.load(v_row + c);
-        const LogSums<acc_t> state = before.load(c, WholeVector());
+        const LogSums<acc_t> state = before.load(c, WholeVector<acc_t>());
         const RelativeExp<acc_t> e(state.exponent + load(log_decay + c), k);
         if constexpr (kKeep) store(exps + c, e.smaller);
-        after.store(c, WholeVector(), {e.top, fma(e.first, state.sums, e.second * single<acc_t>(v))});
+        after.store(c, WholeVector<acc_t>(), {e.top, fma(e.first, state.sums, e.second * single<acc_t>(v))});
       });
     }
   }
@@ -106,7 +112,7 @@ class Wkv4Backward {
   void start(const Wkv4StateRows<acc_t>& after) {
     const Wkv4StateRows<const acc_t> given(row_of<acc_t>(grad_.state_after, range_.first), in_.channels);
     for_channels<acc_t>(0, width(), [&](int64_t c, const auto& lanes) {
-      const LogSums<acc_t> g = given.load(c, lanes), state = after.load(c, WholeVector());
+      const LogSums<acc_t> g = given.load(c, lanes), state = after.load(c, WholeVector<acc_t>());
       store(my_.ga + c, g.sums.values);
       store(my_.gb + c, g.sums.weights);
       store(my_.r + c, g.exponent - state.sums.values * g.sums.values - state.sums.weights * g.sums.weights);
@@ -122,14 +128,14 @@ class Wkv4Backward {
     io_t *gk_row = row_of<io_t>(grad_.k, at), *gv_row = row_of<io_t>(grad_.v, at);
     const Wkv4StateRows<acc_t> before = my_.state(t);
     const acc_t* exps = my_.exps + t * my_.width;
-    const int64_t ahead = first + t > 0 ? -in_.channels : 0;
+    const int64_t ahead = this->ahead(first + t, -1);
     for_channels<acc_t>(0, width(), [&](int64_t c, const auto& lanes) {
       for (const io_t* soon :
            {k_row, v_row, g_row, static_cast<const io_t*>(gk_row), static_cast<const io_t*>(gv_row)}) {
         __builtin_prefetch(soon + c + ahead);
       }
       const V k = lanes.load(k_row + c), v = lanes.load(v_row + c), zero = {};
-      const LogSums<acc_t> state = before.load(c, WholeVector());
+      const LogSums<acc_t> state = before.load(c, WholeVector<acc_t>());
       const V a = state.sums.values, b = state.sums.weights;
 
       // The step of the state.
@@ -166,7 +172,7 @@ class Wkv4Backward {
       lanes.store(u, lanes.load(u) + load(my_.gu + c));
       if (grad_.state_before) {
         const V ga = load(my_.ga + c), gb = load(my_.gb + c);
-        const Sums<acc_t> s = before.load(c, WholeVector()).sums;
+        const Sums<acc_t> s = before.load(c, WholeVector<acc_t>()).sums;
         to.store(c, lanes, {fma(s.values, ga, fma(s.weights, gb, load(my_.r + c))), {ga, gb}});
       }
     });

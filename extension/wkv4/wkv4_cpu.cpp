@@ -14,7 +14,7 @@ namespace {
 
 using OptionalTensor = std::optional<Tensor>;
 
-constexpr int64_t kBackwardChannels = 64;  // of a task at most: what it keeps of a chunk stays in the cache
+constexpr int64_t kBackwardChannels = 1024;  // of a task at most: what it keeps of a chunk stays in the cache
 
 struct Wkv4Call {
   Tensor w, u, k, v;

@@ -23,11 +23,12 @@ void wkv4_forward(const Wkv4Inputs& in, const Wkv4Sequence& sequence, const Wkv4
   if (sequence.state_before != out.state_after) {
     wkv4_load_state(sequence.state_before, in.channels, range, state);
   }
+  const int64_t tokens = tokens_ahead(width);
   for (int64_t t = 0; t < sequence.length; ++t) {
     const int64_t row = (sequence.first_token + t) * in.channels + range.first;
     const io_t *k_row = row_of<io_t>(in.k, row), *v_row = row_of<io_t>(in.v, row);
     io_t* y_row = row_of<io_t>(out.y, row);
-    const int64_t ahead = t + 1 < sequence.length ? in.channels : 0;
+    const int64_t ahead = t + tokens < sequence.length ? tokens * in.channels : 0;
     for_channels<acc_t>(0, width, [&](int64_t c, const auto& lanes) {
       const Vec<acc_t> k = lanes.load(k_row + c), v = lanes.load(v_row + c);
       for (const io_t* soon : {k_row, v_row, static_cast<const io_t*>(y_row)}) __builtin_prefetch(soon + c + ahead);

@@ -21,13 +21,12 @@ void wkv4_start(const Wkv4Inputs& in, ChannelRange range, void* scratch) {
   const int64_t width = range.last - range.first;
   Arena arena(scratch);
   const Wkv4Parameters<acc_t> row(arena, width);
-  load_parameter<io_t>(in.w, range, row.log_decay);
-  load_parameter<io_t>(in.u, range, row.u);
   // Finite, so that sums over no exponents but -inf stay what they are; the factor is 0 long before.
   const Vec<acc_t> least = broadcast<acc_t>(-1e30f);
-  for (int64_t c = 0; c < width; c += kLanes<acc_t>) {
-    store(row.log_decay + c, max(least, -exp(load(row.log_decay + c))));
-  }
+  for_channels<acc_t>(0, width, [&](int64_t c, const auto& lanes) {
+    store(row.log_decay + c, max(least, -exp(load_parameter<io_t>(in.w, range.first + c, lanes))));
+    store(row.u + c, load_parameter<io_t>(in.u, range.first + c, lanes));
+  });
 }
 
 // The rows a, b and p of a state, from some channel on. Element: the accumulation type, const where it is only read.

@@ -1,5 +1,6 @@
-// The backward of wkv6, and the scan back that it shares with bi_wkv6. The state is S[value][key] here: all gradients
-// but that of v are sums over the values, which then need no sums over lanes.
+// The backward of wkv6, and the scan back that it shares with bi_wkv6. The lanes are keys here: all gradients but that
+// of v are sums over the values, which then need no sums over lanes. A state is S[key / W][value][W], with W lanes: a
+// sweep over the values of a vector of keys goes through memory in order.
 //
 // States are never reconstructed by dividing by a decay: the state before each segment of many tokens is kept, and the
 // states before the blocks of four tokens of a segment are recomputed from it. With S before a block, G = dL/dS after
@@ -21,7 +22,7 @@ struct Wkv6RowGradients {
   acc_t *r, *k, *w, *v;
 };
 
-// S[value][key] of the next block from that of this one; may be in place.
+// The state before the next block from that before this one; may be in place.
 template <class acc_t, class Prefetch>
 inline void wkv6_advance(const Wkv6Factors<acc_t>& f, int64_t M, int64_t rows, const acc_t* v, int64_t columns,
                          const acc_t* before, acc_t* after, const Prefetch& prefetch) {
@@ -36,13 +37,13 @@ inline void wkv6_advance(const Wkv6Factors<acc_t>& f, int64_t M, int64_t rows, c
 #pragma GCC unroll 4
       for (int l = 0; l < L; ++l) k[l][c] = load(f.k[l] + i + c * W);
     }
-    const acc_t* from = before + i;
-    acc_t* to = after + i;
-    for (int64_t j = 0; j < M; ++j, from += rows, to += rows) {
+    const acc_t* from = before + i * M;
+    acc_t* to = after + i * M;
+    for (int64_t j = 0; j < M; ++j, from += W, to += W) {
       if (i == 0) prefetch(j);
       V s[C];
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) s[c] = d[c] * load(from + c * W);
+      for (int c = 0; c < C; ++c) s[c] = d[c] * load(from + c * M * W);
 #pragma GCC unroll 4
       for (int l = 0; l < L; ++l) {
         const V value = broadcast(v[l * columns + j]);
@@ -50,7 +51,7 @@ inline void wkv6_advance(const Wkv6Factors<acc_t>& f, int64_t M, int64_t rows, c
         for (int c = 0; c < C; ++c) s[c] = fma(k[l][c], value, s[c]);
       }
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) store(to + c * W, s[c]);
+      for (int c = 0; c < C; ++c) store(to + c * M * W, s[c]);
     }
   });
 }
@@ -131,7 +132,9 @@ class Wkv6ScanBack {
 
   const acc_t* u() const { return du_; }  // the gradient of u, after a run with it
   void store_state_gradient(void* to) const {
-    for (int64_t j = 0; j < M; ++j) store_row(G_ + j * rows_, N, row_of<acc_t>(to, j * N));
+    for (int64_t j = 0; j < M; ++j) {
+      for (int64_t i = 0; i < N; i += W) store_part(row_of<acc_t>(to, j * N), load(G_ + i * M + j * W), i, N);
+    }
   }
 
  private:
@@ -141,10 +144,8 @@ class Wkv6ScanBack {
   }
   void load_state(const void* from, acc_t* to) const {
     for (int64_t j = 0; j < M; ++j) {
-      if (from) {
-        load_row(row_of<acc_t>(from, j * N), N, to + j * rows_);
-      } else {
-        for (int64_t i = 0; i < rows_; ++i) to[j * rows_ + i] = 0;
+      for (int64_t i = 0; i < N; i += W) {
+        store(to + i * M + j * W, from ? load_part(row_of<acc_t>(from, j * N), i, N) : V{});
       }
     }
   }
@@ -238,9 +239,11 @@ class Wkv6ScanBack {
   // The values first, ..., first + count - 1 (of one vector): their part of the sums over values, dv, and G of the
   // block before.
   template <class Prefetch>
-  void sweep(int64_t first, int64_t count, const acc_t* S, const Prefetch& prefetch) {
+  void sweep(int64_t first, int64_t count, const acc_t* state, const Prefetch& prefetch) {
     const Wkv6Factors<acc_t>& f = *factors_;
-    V dv[L][W] = {};
+    const int64_t columns = columns_;
+    const acc_t *const g_rows = g_ + first, *const v_rows = v_ + first;
+    V dv[L][W];
     for (int64_t i = 0; i < rows_; i += W) {
       V r[L], k[L], Sg[L] = {}, Gv[L] = {}, SG = {};
 #pragma GCC unroll 4
@@ -251,22 +254,29 @@ class Wkv6ScanBack {
       }
       if (first > 0) SG = load(SG_ + i);
       const V d = load(f.d + i);
-      for (int64_t n = 0; n < count; ++n) {
-        const int64_t j = first + n;
-        if (i == 0) prefetch(j);
-        acc_t* const G_row = G_ + j * rows_ + i;
-        const V s = load(S + j * rows_ + i), gradient = load(G_row);
-        SG = fma(s, gradient, SG);
-        V next = d * gradient;
+      const acc_t* S = state + i * M + first * W;
+      acc_t* G = G_ + i * M + first * W;
+      const auto values = [&](auto is_first_key) {
+        for (int64_t n = 0; n < count; ++n, S += W, G += W) {
+          if constexpr (is_first_key) prefetch(first + n);
+          const V s = load(S), gradient = load(G);
+          SG = fma(s, gradient, SG);
+          V next = d * gradient;
 #pragma GCC unroll 4
-        for (int l = 0; l < L; ++l) {
-          const V g = broadcast(g_[l * columns_ + j]), v = broadcast(v_[l * columns_ + j]);
-          Sg[l] = fma(s, g, Sg[l]);
-          Gv[l] = fma(gradient, v, Gv[l]);
-          dv[l][n] = fma(gradient, k[l], dv[l][n]);
-          next = fma(r[l], g, next);
+          for (int l = 0; l < L; ++l) {
+            const V g = broadcast(g_rows[l * columns + n]), v = broadcast(v_rows[l * columns + n]);
+            Sg[l] = fma(s, g, Sg[l]);
+            Gv[l] = fma(gradient, v, Gv[l]);
+            dv[l][n] = is_first_key ? gradient * k[l] : fma(gradient, k[l], dv[l][n]);
+            next = fma(r[l], g, next);
+          }
+          store(G, next);
         }
-        store(G_row, next);
+      };
+      if (i == 0) {
+        values(std::true_type());
+      } else {
+        values(std::false_type());
       }
 #pragma GCC unroll 4
       for (int l = 0; l < L; ++l) {
@@ -274,6 +284,9 @@ class Wkv6ScanBack {
         store(Gv_ + l * rows_ + i, Gv[l]);
       }
       store(SG_ + i, SG);
+    }
+    for (int l = 0; l < L; ++l) {
+      for (int64_t n = count; n < W; ++n) dv[l][n] = V{};
     }
 #pragma GCC unroll 4
     for (int l = 0; l < L; ++l) {
@@ -364,8 +377,8 @@ class Wkv6ScanBack {
   const int64_t segment_;                  // tokens of a segment
   const Wkv6Constants<io_t> constants_;
   Wkv6Factors<acc_t>* const factors_;
-  acc_t* const checkpoints_;                // [segments][value][rows]: the state before each segment
-  acc_t* const states_;                     // [segment / L][value][rows]: the state after each block of the segment
+  acc_t* const checkpoints_;                // [segments][state]: the state before each segment
+  acc_t* const states_;                     // [segment / L][state]: the state after each block of the segment
   acc_t* const G_;                          // [value][rows]
   acc_t *const d_, *const slope_;           // [segment][rows]
   acc_t *const Sg_, *const Gv_;             // [L][rows]: sum_j S g_l, sum_j G v_l

@@ -29,12 +29,12 @@ struct Wkv6Call {
   const Wkv6Kernels& kernels;
 
   Wkv6Call(const char* op, Decay decay, const Wkv6Arguments& x)
-      : r(contiguous(x.r)),
-        k(contiguous(x.k)),
-        v(contiguous(x.v)),
-        w(contiguous(x.w)),
-        u(contiguous(x.u)),
-        state(x.state ? OptionalTensor(contiguous(*x.state)) : std::nullopt),
+      : r(as_contiguous(x.r)),
+        k(as_contiguous(x.k)),
+        v(as_contiguous(x.v)),
+        w(as_contiguous(x.w)),
+        u(as_contiguous(x.u)),
+        state(x.state ? OptionalTensor(as_contiguous(*x.state)) : std::nullopt),
         sequences(sequences_of(op, r.size(0), r.size(1), x.cu_seqlens)),
         inputs{.r = r.const_data_ptr(),
                .k = k.const_data_ptr(),

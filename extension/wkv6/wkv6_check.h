@@ -19,7 +19,7 @@ void check_wkv6_types(const char* op, const Tensor& r, const Tensor& k, const Te
   const Check<Tensor> check{op};
   for (const auto& size : {sizes_of(r).back(), sizes_of(v).back()}) {
     if (size < 1 || size > kWkv6MaxHeadSize)
-      fail(op, ": the head sizes N and M must be 1 to ", kWkv6MaxHeadSize, ", got ", size);
+      fail(op, ": the head sizes N of r and M of v must be 1 to ", kWkv6MaxHeadSize, ", got ", size);
   }
   const ScalarType type = r.scalar_type();
   check.dtype("r", r, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});

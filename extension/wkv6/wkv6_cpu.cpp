@@ -25,7 +25,7 @@ std::tuple<Tensor, Tensor> wkv6_forward(const char* op, Decay decay, const Wkv6A
 Wkv6GradientTensors wkv6_backward(const char* op, Decay decay, const Tensor& grad_y, const Tensor& grad_state,
                                   const Wkv6Arguments& arguments) {
   const Wkv6Call call(op, decay, arguments);
-  const Tensor y = contiguous(grad_y), state_after = contiguous(grad_state);
+  const Tensor y = as_contiguous(grad_y), state_after = as_contiguous(grad_state);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_r = gradient_of(call.r), grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),
          grad_w = gradient_of(call.w), grad_u = gradient_of(call.u);

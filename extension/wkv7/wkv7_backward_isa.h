@@ -153,7 +153,7 @@ class Wkv7Backward {
 
   // The rows of the inputs but r, of token t, to row `at` of the chunk.
   void load_token(int64_t t, int64_t at) {
-    Wkv7Prefetch<io_t>(in_, grad_.y, rows(t + 3), 0, M).rest(0);
+    wkv7_prefetch<io_t>(in_, grad_.y, rows(t + 3), 0, M).rest(0);
     const Wkv7Rows from = rows(t);
     load_decay<io_t>(in_.decay, from.key, N, my_.d + at * my_.rows, my_.slope + at * my_.rows);
     load_row(row_of<io_t>(in_.k, from.key), N, my_.k + at * my_.rows);

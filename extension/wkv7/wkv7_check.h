@@ -3,10 +3,9 @@
 #include <optional>
 
 #include "core/check.h"
+#include "wkv7/wkv7.h"
 
 namespace wkv {
-
-inline constexpr int64_t kWkv7MaxHeadSize = 256;
 
 // Head sizes, dtypes and devices, which wkv7_decode_ shares.
 template <class Tensor>
@@ -15,7 +14,7 @@ void check_wkv7_types(const char* op, const Tensor& r, const Tensor& w, const Te
   const Check<Tensor> check{op};
   for (const auto& size : {sizes_of(r).back(), sizes_of(v).back()}) {
     if (size < 1 || size > kWkv7MaxHeadSize)
-      fail(op, ": the head sizes N and M must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
+      fail(op, ": the head sizes N of r and M of v must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
   }
 
   const ScalarType type = r.scalar_type();

@@ -237,8 +237,8 @@ TEST(Wkv6, the_factor_is_right_over_the_whole_range_of_w) {
   const at::Tensor factor = std::get<1>(ops::wkv6(zero, zero, zero, w, zero[0][0], one.view({1, -1, 1, 1})));
   const at::Tensor expected = (-w.to(at::kDouble).exp()).exp().view({1, -1, 1, 1});
   // The argument -exp(w) is itself rounded: its relative error counts times its size.
-  const at::Tensor error =
-      ((factor.to(at::kDouble) - expected).abs() - 1e-45) / expected / (1 + w.view({1, -1, 1, 1}).exp());
+  const at::Tensor error = ((factor.to(at::kDouble) - expected).abs() - std::numeric_limits<float>::min()) / expected /
+                           (1 + w.view({1, -1, 1, 1}).exp());
   EXPECT_LE(error.max().item<double>(), 4e-7);
 }
 
@@ -265,13 +265,13 @@ const Refusal kWkv6Refusals[] = {
        x[4] = at::zeros({1, 257});
        states.clear();
      },
-     "wkv6: the head sizes N and M must be 1 to 256, got 257"},
+     "wkv6: the head sizes N of r and M of v must be 1 to 256, got 257"},
     {"head_empty",
      [](auto& x, auto& states, auto&) {
        x[2] = at::zeros({2, 17, 2, 0});
        states.clear();
      },
-     "wkv6: the head sizes N and M must be 1 to 256, got 0"},
+     "wkv6: the head sizes N of r and M of v must be 1 to 256, got 0"},
     {"r_integer", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kInt); },
      "wkv6: r must have dtype Float or BFloat16 or Half or Double, got Int"},
     {"k_dtype", [](auto& x, auto&, auto&) { x[1] = x[1].to(at::kBFloat16); },

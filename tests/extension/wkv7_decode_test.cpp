@@ -170,7 +170,7 @@ const DecodeRefusal kRefusals[] = {
      [](auto& x, auto&, auto&) {
        x[3] = at::zeros({2, 2, 257});
      },
-     "wkv7_decode_: the head sizes N and M must be 1 to 256, got 257"},
+     "wkv7_decode_: the head sizes N of r and M of v must be 1 to 256, got 257"},
     {"v_dtype", [](auto& x, auto&, auto&) { x[3] = x[3].to(at::kDouble); },
      "wkv7_decode_: v must have dtype Float, got Double"},
     {"v_meta", [](auto& x, auto&, auto&) { x[3] = x[3].to(at::kMeta); },

@@ -17,4 +17,8 @@ CASE = OpCase(
     full_precision=("sampling_locations", "attention_weights"),
     packs=False,
     free_sizes=(("value", 1), ("value", 3)),
+    refused={
+        "spatial_shapes": [torch.tensor([[h, w], [2, 2]]) for h, w in ((-2, -3), (3, 4), (2**40, 2**40), (11, 1))],
+        "level_start_index": [torch.tensor(starts) for starts in ([-1, 6], [0, 7], [5, 6], [0, 2**62], [-(2**62), 6])],
+    },
 )

@@ -1,5 +1,6 @@
 """The row of sliding_window_attention."""
 
+import torch
 from op_cases import OpCase, normal
 
 KEYS_BACK = 2
@@ -17,5 +18,8 @@ CASE = OpCase(
     states=("past_k", "past_v"),
     fixed={"keys_back": KEYS_BACK},
     states_have_io_dtype=True,
-    refused={"keys_back": (-1, -(2**31), -(2**62))},
+    refused={
+        "keys_back": (-1, -(2**62), 2**40, 2**62),
+        "past_length": [torch.tensor(x) for x in ([KEYS_BACK + 2, 0], [-1, 0], [0, 2**40], [0], [[0, 0]], [0.0, 0.0])],
+    },
 )
