@@ -56,7 +56,7 @@ class OpCase:
     @property
     def any_time(self):
         """One graph serves every time: no number that is a part of it follows from the time."""
-        return not callable(self.fixed)
+        return isinstance(self.fixed, dict)
 
     @property
     def overload(self):
