@@ -7,6 +7,7 @@
 namespace wkv {
 namespace {
 
+std::string version() { return WKV_VERSION; }
 std::string cpu_isa_name() { return isa_name(cpu_isa()); }
 
 }  // namespace
@@ -97,6 +98,10 @@ STABLE_TORCH_LIBRARY(wkv, m) {
 
   // The instruction set whose kernels run: portable, avx2 or avx512.
   m.def("_cpu_isa() -> str");
+  m.def("_version() -> str");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(wkv, CompositeExplicitAutograd, m) { m.impl("_cpu_isa", TORCH_BOX(&wkv::cpu_isa_name)); }
+STABLE_TORCH_LIBRARY_IMPL(wkv, CompositeExplicitAutograd, m) {
+  m.impl("_cpu_isa", TORCH_BOX(&wkv::cpu_isa_name));
+  m.impl("_version", TORCH_BOX(&wkv::version));
+}

@@ -58,7 +58,7 @@ void check_based_linear_attention(const char* op, const Tensor& q, const Tensor&
     fail(op, ": the feature size d must be 1 to ", kBasedMaxFeatureSize, ", got ", shape[3]);
   }
   if (value_shape[3] < 1 || value_shape[3] > kBasedMaxValueSize) {
-    fail(op, ": the value size dv must be 1 to ", kBasedMaxValueSize, ", got ", value_shape[3]);
+    fail(op, ": the value size dv of v must be 1 to ", kBasedMaxValueSize, ", got ", value_shape[3]);
   }
 
   const ScalarType type = q.scalar_type();

@@ -11,6 +11,8 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/functions/basic_ops.h>
+#include <torch/csrc/autograd/functions/utils.h>
 #include <torch/library.h>
 
 #include <array>
@@ -18,6 +20,8 @@
 #include <string>
 #include <tuple>
 #include <utility>
+
+#include "core/check.h"
 
 namespace wkv {
 
@@ -48,9 +52,9 @@ c10::TypedOperatorHandle<Signature> find_op(const std::string& name) {
 }
 // Calls the op through the dispatcher.
 template <class Op, class... Args>
-auto call(const Args&... args) {
+auto call(Args&&... args) {
   static const auto op = find_op<typename Op::Signature>(Op::kName);
-  return op.call(args...);
+  return op.call(std::forward<Args>(args)...);
 }
 
 // --- from the description to the registered functions ---
@@ -121,7 +125,7 @@ inline bool needs_gradient(const Tensor& tensor) {
 
 }  // namespace detail
 
-// What needs no gradient: the in-place decode ops too.
+// What needs no backward: all there is of the decode ops, whose signature has what they write as Tensor&.
 template <class Op, class Signature = typename Op::Signature>
 struct RegisteredOp;
 
@@ -143,19 +147,47 @@ struct RegisteredOp<Op, Outputs_(Args...)> {
     (std::make_index_sequence<kArguments>());
   }
 
+  // A backward through the op is an error ...
+  static Outputs autograd(Args... args) {
+    Op::check(Op::kName, args...);
+    const Outputs outputs = [&] {
+      at::AutoDispatchBelowAutograd guard;
+      return call<Op>(args...);
+    }();
+    if ((detail::needs_gradient(detail::as_tensor(args)) || ...)) {
+      torch::autograd::set_history(
+          detail::to_list(outputs),
+          std::make_shared<torch::autograd::NotImplemented>(
+              Op::kName, torch::autograd::collect_next_edges(variable_list{detail::as_tensor(args)...})));
+    }
+    return outputs;
+  }
+  // ... and so is one, from now on, that needs what the tensors were that the op writes.
+  static Outputs in_place(Args... args) {
+    (count_change<Args>(args), ...);
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return call<Op>(args...);
+  }
+
   static void register_meta(torch::Library& m) { m.impl(Op::kName, meta); }
+  static void register_autograd(torch::Library& m) { m.impl(Op::kName, autograd); }
   template <c10::DeviceType kDevice>
   static void register_autocast(torch::Library& m) {
     m.impl(Op::kName, autocast<kDevice>);
   }
 
  private:
+  template <class Arg>
+  static void count_change([[maybe_unused]] const std::decay_t<Arg>& arg) {
+    if constexpr (std::is_same_v<Arg, Tensor&>) arg.unsafeGetTensorImpl()->bump_version();
+  }
+  // The argument cast, or itself: what is written in place must stay what it is.
   template <c10::DeviceType kDevice, size_t kPosition, class Arg>
-  static Arg cast(const Arg& arg) {
+  static decltype(auto) cast(Arg& arg) {
     if constexpr (detail::contains(Op::kAutocast, kPosition)) {
       return at::autocast::cached_cast(at::autocast::get_autocast_dtype(kDevice), arg, kDevice);
     } else {
-      return arg;
+      return (arg);  // a reference: it may be a tensor that the op writes
     }
   }
 };
@@ -230,12 +262,23 @@ struct DifferentiableOp<Op, Outputs_(Args...)> : torch::autograd::Function<Diffe
     Op::check(backward_name().c_str(), args...);
     const Tensor first = std::get<0>(std::tuple<Gradient<I>...>(grads...));
     const variable_list tensors{detail::as_tensor(args)...};
+    check_same_device({grads...}, tensors[0]);
     variable_list result;
     for (const size_t i : Op::kDifferentiable) {
       const Tensor& x = tensors[i];
       result.push_back(x.defined() ? at::empty_symint(x.sym_sizes(), x.options()) : at::empty({0}, first.options()));
     }
     return detail::from_list<Gradients>(result);
+  }
+
+  // A meta tensor among tensors of another device brings the dispatcher here.
+  static void check_same_device(const variable_list& grads, const Tensor& x) {
+    static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("wkv::" + backward_name()).c_str(), "");
+    const auto name = [](size_t i) { return op.schema().arguments()[i].name().c_str(); };
+    const std::string backward = backward_name();
+    for (size_t i = 0; i < grads.size(); ++i) {
+      Check<Tensor>{backward.c_str()}.same_device(name(i), grads[i], name(grads.size()), x);
+    }
   }
 
   template <size_t... I>
@@ -269,12 +312,14 @@ struct DifferentiableOp<Op, Outputs_(Args...)> : torch::autograd::Function<Diffe
 
 }  // namespace wkv
 
-// At file scope, outside of any namespace: registers what the description of an op without gradient says ...
+// At file scope, outside of any namespace: registers what the description of an op without gradient says (and that what
+// it writes has changed) ...
 #define WKV_REGISTER_OP_WITHOUT_GRADIENT(Op)                                                                       \
   TORCH_LIBRARY_IMPL(wkv, Meta, m) { wkv::RegisteredOp<Op>::register_meta(m); }                                    \
   TORCH_LIBRARY_IMPL(wkv, AutocastCPU, m) { wkv::RegisteredOp<Op>::register_autocast<c10::DeviceType::CPU>(m); }   \
   TORCH_LIBRARY_IMPL(wkv, AutocastCUDA, m) { wkv::RegisteredOp<Op>::register_autocast<c10::DeviceType::CUDA>(m); } \
-  TORCH_LIBRARY_IMPL(wkv, Autograd, m) { m.impl(Op::kName, torch::autograd::autogradNotImplementedFallback()); }
+  TORCH_LIBRARY_IMPL(wkv, Autograd, m) { wkv::RegisteredOp<Op>::register_autograd(m); }                            \
+  TORCH_LIBRARY_IMPL(wkv, ADInplaceOrView, m) { m.impl(Op::kName, wkv::RegisteredOp<Op>::in_place); }
 // ... and of one with gradients.
 #define WKV_REGISTER_OP(Op)                                                                                        \
   TORCH_LIBRARY_IMPL(wkv, Meta, m) {                                                                               \

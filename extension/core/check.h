@@ -25,13 +25,26 @@ template <class... Parts>
   throw std::runtime_error(text.str());
 }
 
-// int64_t sizes, or SymInt where the tensor has them.
+// int64_t sizes, or SymInt where the tensor has them: a view of those of the tensor, and a vector.
+template <class Tensor>
+auto size_view_of(const Tensor& tensor) {
+  if constexpr (requires { tensor.sym_sizes(); }) {
+    return tensor.sym_sizes();
+  } else {
+    return tensor.sizes();
+  }
+}
 template <class Tensor>
 auto sizes_of(const Tensor& tensor) {
-  if constexpr (requires { tensor.sym_sizes(); }) {
-    return tensor.sym_sizes().vec();
+  const auto sizes = size_view_of(tensor);
+  return std::vector(sizes.begin(), sizes.end());
+}
+template <class Tensor>
+auto strides_of(const Tensor& tensor) {
+  if constexpr (requires { tensor.sym_strides(); }) {
+    return tensor.sym_strides().vec();
   } else {
-    return std::vector<int64_t>(tensor.sizes().begin(), tensor.sizes().end());
+    return std::vector<int64_t>(tensor.strides().begin(), tensor.strides().end());
   }
 }
 template <class Tensor>
@@ -67,7 +80,7 @@ struct Check {
 
   void dimensions(const char* name, const Tensor& tensor, const char* letters, size_t count) const {
     if (!tensor.defined()) fail(op, ": ", name, " must be a tensor, got None");
-    if (sizes_of(tensor).size() != count) {
+    if (size_view_of(tensor).size() != count) {
       fail(op, ": ", name, " must have the ", count, " dimensions ", letters, ", got shape ",
            to_text(sizes_of(tensor)));
     }
@@ -77,7 +90,7 @@ struct Check {
 
   void shape(const char* name, const Tensor& tensor, const char* letters, const SizesOf<Tensor>& expected) const {
     dimensions(name, tensor, letters, expected.size());
-    const auto found = sizes_of(tensor);
+    const auto found = size_view_of(tensor);
     for (size_t i = 0; i < expected.size(); ++i) {
       if (found[i] != expected[i]) {
         fail(op, ": ", name, " must have shape ", letters, " = ", to_text(expected), ", got ", to_text(found));
@@ -92,6 +105,15 @@ struct Check {
       names += (names.empty() ? "" : " or ") + std::string(torch::headeronly::toString(type));
     }
     fail(op, ": ", name, " must have dtype ", names, ", got ", torch::headeronly::toString(tensor.scalar_type()));
+  }
+
+  // Parameters may stay in fp32 whatever the dtype of the sequences.
+  void parameter_dtype(const char* name, const Tensor& tensor, ScalarType of_sequences) const {
+    if (of_sequences == ScalarType::Float) {
+      dtype(name, tensor, {ScalarType::Float});
+    } else {
+      dtype(name, tensor, {of_sequences, ScalarType::Float});
+    }
   }
 
   void same_device(const char* name, const Tensor& tensor, const char* other_name, const Tensor& other) const {

@@ -15,7 +15,7 @@ struct Sequence {
 
 // Refuses a cu_seqlens that does not start at 0, decreases, or does not end at T.
 inline std::vector<Sequence> packed_sequences(const char* op, const Tensor& cu_seqlens, int64_t tokens) {
-  const Tensor bounds = contiguous(cu_seqlens);
+  const Tensor bounds = as_contiguous(cu_seqlens);
   const bool wide = bounds.scalar_type() == ScalarType::Long;
   const auto bound = [&](int64_t i) -> int64_t {
     return wide ? bounds.const_data_ptr<int64_t>()[i] : bounds.const_data_ptr<int32_t>()[i];
@@ -36,8 +36,8 @@ inline std::vector<Sequence> packed_sequences(const char* op, const Tensor& cu_s
 inline std::vector<Sequence> sequences_of(const char* op, int64_t batch, int64_t time,
                                           const std::optional<Tensor>& cu_seqlens) {
   if (cu_seqlens) return packed_sequences(op, *cu_seqlens, time);
-  std::vector<Sequence> sequences;
-  for (int64_t i = 0; i < batch; ++i) sequences.push_back({i * time, time});
+  std::vector<Sequence> sequences(static_cast<size_t>(batch));
+  for (int64_t i = 0; i < batch; ++i) sequences[i] = {i * time, time};
   return sequences;
 }
 

@@ -6,14 +6,18 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include "core/io_type.h"
+#include "core/parallel.h"
 
 namespace wkv {
 
 using torch::headeronly::ScalarType;
-using torch::stable::contiguous;
 using torch::stable::new_empty;
-using torch::stable::parallel_for;
 using torch::stable::Tensor;
+
+// torch::stable::contiguous goes through the dispatcher even where there is nothing to do, which is half a microsecond.
+inline Tensor as_contiguous(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
 
 // The kernel-table index of a dtype that the op's checks let through.
 inline IoType io_type(const Tensor& tensor) {
@@ -27,6 +31,11 @@ inline IoType io_type(const Tensor& tensor) {
     default:
       return IoType::kFloat;
   }
+}
+
+inline int64_t element_bytes(const Tensor& tensor) {
+  constexpr int64_t kBytes[kIoTypes] = {4, 8, 2, 2};
+  return kBytes[static_cast<int>(io_type(tensor))];
 }
 
 inline ScalarType state_type(const Tensor& tensor) {

@@ -27,7 +27,7 @@ void check_short_conv(const char* op, const Tensor& x, const Tensor& weight, con
   const auto channels = sizes_of(x)[2], kernel_size = sizes_of(weight)[2];
   check.shape("weight", weight, "[C, 1, K]", {channels, 1, kernel_size});
   if (kernel_size < 1 || kernel_size > kShortConvMaxKernelSize) {
-    fail(op, ": the kernel size K must be 1 to ", kShortConvMaxKernelSize, ", got ", kernel_size);
+    fail(op, ": the kernel size K of weight must be 1 to ", kShortConvMaxKernelSize, ", got ", kernel_size);
   }
   if (bias) check.shape("bias", *bias, "[C]", {channels});
   if (cu_seqlens) check.cu_seqlens(*cu_seqlens, "x", x);

@@ -58,7 +58,7 @@ void check_sliding_window_attention(const char* op, const Tensor& q, const Tenso
     check.shape("past_length", *past_length, cu_seqlens ? "[S]" : "[B]", {rows});
   }
   if (shape[3] < 1 || shape[3] > kWindowMaxHeadSize) {
-    fail(op, ": the head size D must be 1 to ", kWindowMaxHeadSize, ", got ", shape[3]);
+    fail(op, ": the head size D of q must be 1 to ", kWindowMaxHeadSize, ", got ", shape[3]);
   }
   if (keys_back < 0 || keys_back > kWindowMaxKeysBack) {
     fail(op, ": keys_back must be 0 to ", kWindowMaxKeysBack, ", got ", keys_back);

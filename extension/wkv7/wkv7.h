@@ -5,8 +5,8 @@
 //
 // i is the key index (N), j the value index (M). In memory a state is [value, key]; inside the kernels it is S[i][j],
 // so that all that happens to a column j happens in one vector lane, whatever the number of columns a task is given.
-// Cost of a token of a head: 5 N M multiply-adds forward, one load and one store of the state; 15 N M and four
-// backward.
+// Cost of a token of a head: 5 N M multiply-adds forward, one load and one store of the state; 18 N M backward. Memory:
+// each row of the inputs and outputs once; backward, also the states of two times sqrt(T) tokens.
 #pragma once
 #include <cstdint>
 
@@ -15,6 +15,8 @@
 #include "core/io_type.h"
 
 namespace wkv {
+
+inline constexpr int64_t kWkv7MaxHeadSize = 256;
 
 struct Wkv7Inputs {
   const void *r, *k, *v, *a, *b;  // [tokens, heads, key_size], v: [tokens, heads, value_size]
@@ -49,7 +51,7 @@ struct Wkv7Part {
 
 struct Wkv7Kernels {
   // Parts of the same values follow one another in time, from token 0 to the last, with the same scratch: it carries
-  // the state.
+  // the state. The state after a sequence of one token may be where the state before it is.
   void (*forward)(const Wkv7Inputs&, const Wkv7Sequence&, const Wkv7Outputs&, const Wkv7Part&, void* scratch);
   void (*backward)(const Wkv7Inputs&, const Wkv7Sequence&, const Wkv7Gradients&, void* scratch);
   // Bytes of scratch, to be aligned to 64.

@@ -62,67 +62,61 @@ inline void store_sums(const Vec<acc_t>* sums, int64_t n, acc_t* buffer, io_t* t
   store_row(buffer, n, to);
 }
 
-// G of token t from G of the token after it, and what follows from G and the state after token t; C vectors of columns.
-template <int C, class acc_t>
-inline void add_output_gradient(const Wkv7BackwardScratch<acc_t>& my, int64_t t, int64_t N, int64_t j) {
+// One sweep over the state between the tokens t and t + 1, S, and its gradient. kBack: from G of token t + 1 the G that
+// token t is given, and what follows for t + 1 from S. kOutput: adds what the output of token t gives to G, and what
+// follows for t. Both in one, where the tokens are in the same chunk: S and G are read once. C vectors of columns.
+template <int C, bool kBack, bool kOutput, class acc_t>
+inline void sweep_back(const Wkv7BackwardScratch<acc_t>& my, int64_t t, const acc_t* state, int64_t N, int64_t j) {
   constexpr int W = kLanes<acc_t>;
   using V = Vec<acc_t>;
-  const Wkv7Token<acc_t> x = my.token(t);
-  const acc_t* const sa_row = my.sa + t * my.columns;
-  const acc_t* S = my.states + t * my.state + j;
+  const Wkv7Token<acc_t> x = my.token(kOutput ? t : t + 1);
+  const acc_t *const d_next = my.d + (t + 1) * my.rows, *const a_next = my.a + (t + 1) * my.rows;
+  const acc_t* S = state + j;
   acc_t* G = my.G + j;
-  V *const dr_rows = my.dr, *const dk_rows = my.dk, *const db_rows = my.db;
+  V *const dr_rows = my.dr, *const dk_rows = my.dk, *const db_rows = my.db, *const da_rows = my.da,
+           *const dd_rows = my.dd;
   const int64_t stride = my.columns;
-  V g[C], v[C], sa[C], dv[C] = {}, dsa[C] = {};
+  V dsa_next[C], g[C], v[C], sa[C], dv[C] = {}, dsa[C] = {};
   for (int c = 0; c < C; ++c) {
-    g[c] = load(my.g + j + c * W);
-    v[c] = load(x.v + j + c * W);
-    sa[c] = load(sa_row + j + c * W);
+    if constexpr (kBack) dsa_next[c] = load(my.dsa + j + c * W);
+    if constexpr (kOutput) {
+      g[c] = load(my.g + j + c * W);
+      v[c] = load(x.v + j + c * W);
+      sa[c] = load(my.sa + t * my.columns + j + c * W);
+    }
   }
   for (int64_t i = 0; i < N; ++i, S += stride, G += stride) {
-    const V r = broadcast(x.r[i]), k = broadcast(x.k[i]), b = broadcast(x.b[i]);
-    V dr = {}, dk = {}, db = {};
-    if (j > 0) dr = dr_rows[i], dk = dk_rows[i], db = db_rows[i];
+    V dr = {}, dk = {}, db = {}, da = {}, dd = {};
+    if (j > 0) {
+      if constexpr (kBack) da = da_rows[i], dd = dd_rows[i];
+      if constexpr (kOutput) dr = dr_rows[i], dk = dk_rows[i], db = db_rows[i];
+    }
     for (int c = 0; c < C; ++c) {
-      const V gradient = fma(r, g[c], load(G + c * W));
+      const V s = load(S + c * W);
+      V gradient = load(G + c * W);
+      if constexpr (kBack) {
+        da = fma(s, dsa_next[c], da);
+        dd = fma(s, gradient, dd);
+        gradient = fma(broadcast(a_next[i]), dsa_next[c], broadcast(d_next[i]) * gradient);
+      }
+      if constexpr (kOutput) {
+        gradient = fma(broadcast(x.r[i]), g[c], gradient);
+        dr = fma(s, g[c], dr);
+        dk = fma(gradient, v[c], dk);
+        db = fma(gradient, sa[c], db);
+        dv[c] = fma(broadcast(x.k[i]), gradient, dv[c]);
+        dsa[c] = fma(broadcast(x.b[i]), gradient, dsa[c]);
+      }
       store(G + c * W, gradient);
-      dr = fma(load(S + c * W), g[c], dr);
-      dk = fma(gradient, v[c], dk);
-      db = fma(gradient, sa[c], db);
-      dv[c] = fma(k, gradient, dv[c]);
-      dsa[c] = fma(b, gradient, dsa[c]);
     }
-    dr_rows[i] = dr, dk_rows[i] = dk, db_rows[i] = db;
+    if constexpr (kBack) da_rows[i] = da, dd_rows[i] = dd;
+    if constexpr (kOutput) dr_rows[i] = dr, dk_rows[i] = dk, db_rows[i] = db;
   }
-  for (int c = 0; c < C; ++c) {
-    store(my.dv + j + c * W, dv[c]);
-    store(my.dsa + j + c * W, dsa[c]);
-  }
-}
-
-// G of the token before t (G^- of it), and what follows from the state before t.
-template <int C, class acc_t>
-inline void step_back(const Wkv7BackwardScratch<acc_t>& my, int64_t t, int64_t N, int64_t j, const acc_t* before) {
-  constexpr int W = kLanes<acc_t>;
-  using V = Vec<acc_t>;
-  const acc_t *const d_row = my.d + t * my.rows, *const a_row = my.a + t * my.rows;
-  const acc_t* S = before + j;
-  acc_t* G = my.G + j;
-  V *const da_rows = my.da, *const dd_rows = my.dd;
-  const int64_t stride = my.columns;
-  V dsa[C];
-  for (int c = 0; c < C; ++c) dsa[c] = load(my.dsa + j + c * W);
-  for (int64_t i = 0; i < N; ++i, S += stride, G += stride) {
-    const V d = broadcast(d_row[i]), a = broadcast(a_row[i]);
-    V da = {}, dd = {};
-    if (j > 0) da = da_rows[i], dd = dd_rows[i];
+  if constexpr (kOutput) {
     for (int c = 0; c < C; ++c) {
-      const V s = load(S + c * W), gradient = load(G + c * W);
-      da = fma(s, dsa[c], da);
-      dd = fma(s, gradient, dd);
-      store(G + c * W, fma(a, dsa[c], d * gradient));
+      store(my.dv + j + c * W, dv[c]);
+      store(my.dsa + j + c * W, dsa[c]);
     }
-    da_rows[i] = da, dd_rows[i] = dd;
   }
 }
 
@@ -149,7 +143,7 @@ class Wkv7Backward {
       const int64_t length = T - start < chunk ? T - start : chunk;
       const acc_t* checkpoint = my_.checkpoints + start / chunk * my_.state;
       recompute(start, length, checkpoint);
-      for (int64_t t = length - 1; t >= 0; --t) back(start, t, t > 0 ? my_.states + (t - 1) * my_.state : checkpoint);
+      back(start, length, checkpoint);
     }
     if (grad_.state_before) transpose(my_.G, my_.columns, N, M, row_of<acc_t>(grad_.state_before, 0), N);
   }
@@ -159,7 +153,7 @@ class Wkv7Backward {
 
   // The rows of the inputs but r, of token t, to row `at` of the chunk.
   void load_token(int64_t t, int64_t at) {
-    Wkv7Prefetch<io_t>(in_, grad_.y, rows(t + 3), 0, M).rest(0);
+    wkv7_prefetch<io_t>(in_, grad_.y, rows(t + 3), 0, M).rest(0);
     const Wkv7Rows from = rows(t);
     load_decay<io_t>(in_.decay, from.key, N, my_.d + at * my_.rows, my_.slope + at * my_.rows);
     load_row(row_of<io_t>(in_.k, from.key), N, my_.k + at * my_.rows);
@@ -199,9 +193,31 @@ class Wkv7Backward {
     }
   }
 
-  // Backwards through token t of the chunk that starts at `first`; `before` is the state before it.
-  void back(int64_t first, int64_t t, const acc_t* before) {
-    const Wkv7Rows at = rows(first + t), ahead = rows(first + t - 3);
+  // Backwards through the chunk that starts at `first`; `before` is the state before it.
+  void back(int64_t first, int64_t length, const acc_t* before) {
+    load_output(first + length - 1);
+    sweep<false, true>(length - 1, my_.states + (length - 1) * my_.state);
+    store_output(first + length - 1);
+    for (int64_t t = length - 2; t >= 0; --t) {
+      load_output(first + t);
+      sweep<true, true>(t, my_.states + t * my_.state);
+      store_back(first, t + 1);
+      store_output(first + t);
+    }
+    sweep<true, false>(-1, before);
+    store_back(first, 0);
+  }
+
+  template <bool kBack, bool kOutput>
+  void sweep(int64_t t, const acc_t* state) {
+    for_column_blocks<acc_t>(my_.columns, [&](int64_t j, auto vectors) {
+      sweep_back<decltype(vectors)::value, kBack, kOutput>(my_, t, state, N, j);
+    });
+  }
+
+  // What the output of token t needs.
+  void load_output(int64_t t) {
+    const Wkv7Rows at = rows(t), ahead = rows(t - 3);
     prefetch_row(row_of<io_t>(in_.r, ahead.key), N);
     prefetch_row(row_of<io_t>(grad_.y, ahead.value), M);
     for (const void* output : {grad_.r, grad_.k, grad_.a, grad_.b}) prefetch_row(row_of<io_t>(output, ahead.key), N);
@@ -209,15 +225,18 @@ class Wkv7Backward {
     prefetch_row(row_of<io_t>(static_cast<const void*>(grad_.v), ahead.value), M);
     load_row(row_of<io_t>(in_.r, at.key), N, my_.r);
     load_row(row_of<io_t>(grad_.y, at.value), M, my_.g);
-    for_column_blocks<acc_t>(
-        my_.columns, [&](int64_t j, auto vectors) { add_output_gradient<decltype(vectors)::value>(my_, t, N, j); });
-    for_column_blocks<acc_t>(
-        my_.columns, [&](int64_t j, auto vectors) { step_back<decltype(vectors)::value>(my_, t, N, j, before); });
+  }
+  void store_output(int64_t t) {
+    const Wkv7Rows at = rows(t);
     store_sums(my_.dr, N, my_.gradient, row_of<io_t>(grad_.r, at.key));
     store_sums(my_.dk, N, my_.gradient, row_of<io_t>(grad_.k, at.key));
     store_sums(my_.db, N, my_.gradient, row_of<io_t>(grad_.b, at.key));
-    store_sums(my_.da, N, my_.gradient, row_of<io_t>(grad_.a, at.key));
     store_row(my_.dv, M, row_of<io_t>(grad_.v, at.value));
+  }
+  // The gradients that go through the state before token t of the chunk.
+  void store_back(int64_t first, int64_t t) {
+    const Wkv7Rows at = rows(first + t);
+    store_sums(my_.da, N, my_.gradient, row_of<io_t>(grad_.a, at.key));
     for (int64_t i = 0; i < N; i += kLanes<acc_t>) {
       store(my_.gradient + i, sums_of_rows(my_.dd + i) * load(my_.slope + t * my_.rows + i));
     }

@@ -3,10 +3,36 @@
 #include <optional>
 
 #include "core/check.h"
+#include "wkv7/wkv7.h"
 
 namespace wkv {
 
-inline constexpr int64_t kWkv7MaxHeadSize = 256;
+// Head sizes, dtypes and devices, which wkv7_decode_ shares.
+template <class Tensor>
+void check_wkv7_types(const char* op, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
+                      const Tensor& a, const Tensor& b) {
+  const Check<Tensor> check{op};
+  for (const auto& size : {sizes_of(r).back(), sizes_of(v).back()}) {
+    if (size < 1 || size > kWkv7MaxHeadSize)
+      fail(op, ": the head sizes N of r and M of v must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
+  }
+
+  const ScalarType type = r.scalar_type();
+  check.dtype("r", r, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
+  check.dtype("w", w,
+              type == ScalarType::Float ? std::initializer_list<ScalarType>{type}
+                                        : std::initializer_list<ScalarType>{type, ScalarType::Float});
+  check.dtype("k", k, {type});
+  check.dtype("v", v, {type});
+  check.dtype("a", a, {type});
+  check.dtype("b", b, {type});
+
+  check.same_device("w", w, "r", r);
+  check.same_device("k", k, "r", r);
+  check.same_device("v", v, "r", r);
+  check.same_device("a", a, "r", r);
+  check.same_device("b", b, "r", r);
+}
 
 template <class Tensor>
 void check_wkv7(const char* op, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& a,
@@ -29,28 +55,11 @@ void check_wkv7(const char* op, const Tensor& r, const Tensor& w, const Tensor& 
     check.shape("state", *state, cu_seqlens ? "[S, H, M, N]" : "[B, H, M, N]",
                 {rows, shape[2], value_shape[3], shape[3]});
   }
-  for (const auto& size : {shape[3], value_shape[3]}) {
-    if (size < 1 || size > kWkv7MaxHeadSize)
-      fail(op, ": the head sizes N and M must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
+  check_wkv7_types(op, r, w, k, v, a, b);
+  if (state) {
+    check.dtype("state", *state, {r.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
+    check.same_device("state", *state, "r", r);
   }
-
-  const ScalarType type = r.scalar_type();
-  check.dtype("r", r, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
-  check.dtype("w", w,
-              type == ScalarType::Float ? std::initializer_list<ScalarType>{type}
-                                        : std::initializer_list<ScalarType>{type, ScalarType::Float});
-  check.dtype("k", k, {type});
-  check.dtype("v", v, {type});
-  check.dtype("a", a, {type});
-  check.dtype("b", b, {type});
-  if (state) check.dtype("state", *state, {type == ScalarType::Double ? type : ScalarType::Float});
-
-  check.same_device("w", w, "r", r);
-  check.same_device("k", k, "r", r);
-  check.same_device("v", v, "r", r);
-  check.same_device("a", a, "r", r);
-  check.same_device("b", b, "r", r);
-  if (state) check.same_device("state", *state, "r", r);
 }
 
 // The gradients of the outputs, for arguments that check_wkv7 let through.

@@ -2,7 +2,7 @@
 // the *_isa files. A result does not depend on the number of threads: heads and columns are computed alike in any task.
 #include <algorithm>
 
-#include "core/scratch.h"
+#include "core/head_tasks.h"
 #include "core/sequences.h"
 #include "wkv7/wkv7.h"
 #include "wkv7/wkv7_check.h"
@@ -13,25 +13,25 @@ namespace {
 using OptionalTensor = std::optional<Tensor>;
 
 constexpr int64_t kTokensInTurn = 8;
-constexpr int64_t kScratchTogether = 512 << 10;  // bytes: a part of a core's second-level cache
 
 struct Wkv7Call {
   Tensor r, w, k, v, a, b;
   OptionalTensor state;
   std::vector<Sequence> sequences;
   Wkv7Inputs inputs;
+  HeadSizes sizes;
   const Wkv7Kernels& kernels;
 
   // The arguments have been checked.
   Wkv7Call(const char* op, const Tensor& r_, const Tensor& w_, const Tensor& k_, const Tensor& v_, const Tensor& a_,
            const Tensor& b_, const OptionalTensor& state_, const OptionalTensor& cu_seqlens, bool log_decay)
-      : r(contiguous(r_)),
-        w(contiguous(w_)),
-        k(contiguous(k_)),
-        v(contiguous(v_)),
-        a(contiguous(a_)),
-        b(contiguous(b_)),
-        state(state_ ? OptionalTensor(contiguous(*state_)) : std::nullopt),
+      : r(as_contiguous(r_)),
+        w(as_contiguous(w_)),
+        k(as_contiguous(k_)),
+        v(as_contiguous(v_)),
+        a(as_contiguous(a_)),
+        b(as_contiguous(b_)),
+        state(state_ ? OptionalTensor(as_contiguous(*state_)) : std::nullopt),
         sequences(sequences_of(op, r.size(0), r.size(1), cu_seqlens)),
         inputs{.r = r.const_data_ptr(),
                .k = k.const_data_ptr(),
@@ -42,6 +42,7 @@ struct Wkv7Call {
                .heads = r.size(2),
                .key_size = r.size(3),
                .value_size = v.size(3)},
+        sizes{inputs.heads, inputs.key_size, inputs.value_size},
         kernels(wkv7_kernels().of[static_cast<int>(io_type(r))]) {}
 
   std::vector<int64_t> state_shape() const {
@@ -57,12 +58,6 @@ struct Wkv7Call {
     const char* before = state ? state_of(static_cast<const char*>(state->const_data_ptr()), row, head) : nullptr;
     return {sequences[row].first_token, sequences[row].length, head, before};
   }
-  // Tasks to give to a thread at least, so that one start of a thread is worth its cost.
-  int64_t grain(int64_t tasks) const {
-    constexpr int64_t kWorthwhile = 1 << 18;  // state elements times tokens: some 20 microseconds
-    const int64_t total = (r.size(0) * r.size(1) + 1) * inputs.heads * inputs.key_size * inputs.value_size;
-    return std::max<int64_t>(1, tasks * kWorthwhile / std::max<int64_t>(1, total));
-  }
 };
 
 std::tuple<Tensor, Tensor> wkv7_cpu(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, OptionalTensor state,
@@ -74,37 +69,12 @@ std::tuple<Tensor, Tensor> wkv7_cpu(Tensor r, Tensor w, Tensor k, Tensor v, Tens
   auto* states = static_cast<char*>(state_after.mutable_data_ptr());
   void* const outputs = y.mutable_data_ptr();
 
-  const int64_t heads = static_cast<int64_t>(call.sequences.size()) * call.inputs.heads,
-                values = call.inputs.value_size;
-  if (heads == 0) return {y, state_after};
-  // Columns are divided only where there are too few heads to occupy the threads.
-  const int64_t threads = torch::stable::get_num_threads();
-  const int64_t blocks = (values + kWkv7ColumnBlock - 1) / kWkv7ColumnBlock;
-  const int64_t parts = std::clamp<int64_t>((threads + heads - 1) / heads, 1, blocks);
-  const int64_t width = (blocks + parts - 1) / parts * kWkv7ColumnBlock;
-  const int64_t tasks_of_row = call.inputs.heads * parts;
-  parallel_for(0, heads * parts, call.grain(heads * parts), [&](int64_t first, int64_t last) {
-    const int64_t bytes = call.kernels.forward_scratch(call.inputs);
-    const int64_t together = std::clamp<int64_t>(kScratchTogether / bytes, 1, last - first);
-    const Scratch scratch(together * bytes);
-    // Heads of a sequence take turns every few tokens: their rows share pages, and all of a long sequence's pages are
-    // more than the processor can translate without looking them up again for each head.
-    for (int64_t begin = first, end; begin < last; begin = end) {
-      const int64_t row = begin / tasks_of_row, length = call.sequences[row].length;
-      end = std::min({last, begin + together, (row + 1) * tasks_of_row});
-      int64_t token = 0;
-      do {
-        const int64_t next_token = std::min(token + kTokensInTurn, length);
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t head = task / parts % call.inputs.heads, first_value = std::min(values, task % parts * width);
-          call.kernels.forward(call.inputs, call.sequence(row, head), {outputs, call.state_of(states, row, head)},
-                               {token, next_token, first_value, std::min(values, first_value + width)},
-                               scratch.get() + (task - begin) * bytes);
-        }
-        token = next_token;
-      } while (token < length);
-    }
-  });
+  for_head_parts(call.sequences, call.sizes, kWkv7ColumnBlock, kTokensInTurn, call.kernels.forward_scratch(call.inputs),
+                 [&](const HeadPart& part, void* scratch) {
+                   call.kernels.forward(call.inputs, call.sequence(part.row, part.head),
+                                        {outputs, call.state_of(states, part.row, part.head)},
+                                        {part.begin, part.end, part.first_value, part.last_value}, scratch);
+                 });
   return {y, state_after};
 }
 
@@ -114,8 +84,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
   check_wkv7("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens);
   check_wkv7_gradients("_wkv7_backward", grad_y, grad_state, r, v, cu_seqlens);
   const Wkv7Call call("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens, log_decay);
-  grad_y = contiguous(grad_y);
-  grad_state = contiguous(grad_state);
+  grad_y = as_contiguous(grad_y);
+  grad_state = as_contiguous(grad_state);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_r = gradient_of(call.r), grad_w = gradient_of(call.w), grad_k = gradient_of(call.k),
          grad_v = gradient_of(call.v), grad_a = gradient_of(call.a), grad_b = gradient_of(call.b);
@@ -134,19 +104,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
   for (const Sequence& sequence : call.sequences) {
     scratch_bytes = std::max(scratch_bytes, call.kernels.backward_scratch(call.inputs, sequence.length));
   }
-  const int64_t heads = static_cast<int64_t>(call.sequences.size()) * call.inputs.heads;
-  if (heads > 0) {
-    parallel_for(0, heads, call.grain(heads), [&](int64_t first, int64_t last) {
-      const Scratch scratch(scratch_bytes);
-      for (int64_t task = first; task < last; ++task) {
-        const int64_t row = task / call.inputs.heads, head = task % call.inputs.heads;
-        Wkv7Gradients grad = all;
-        grad.state_after = call.state_of(static_cast<const char*>(all.state_after), row, head);
-        if (call.state) grad.state_before = call.state_of(static_cast<char*>(all.state_before), row, head);
-        call.kernels.backward(call.inputs, call.sequence(row, head), grad, scratch.get());
-      }
-    });
-  }
+  for_heads(call.sequences, call.sizes, scratch_bytes, [&](int64_t row, int64_t head, void* scratch) {
+    Wkv7Gradients grad = all;
+    grad.state_after = call.state_of(static_cast<const char*>(all.state_after), row, head);
+    if (call.state) grad.state_before = call.state_of(static_cast<char*>(all.state_before), row, head);
+    call.kernels.backward(call.inputs, call.sequence(row, head), grad, scratch);
+  });
   return {grad_r, grad_w, grad_k, grad_v, grad_a, grad_b, grad_before};
 }
 

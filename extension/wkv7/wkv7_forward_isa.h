@@ -45,7 +45,7 @@ void wkv7_forward(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7
   for (int64_t t = part.begin; t < part.end; ++t) {
     const Wkv7Rows at(in, sequence, t), next(in, sequence, t + 1 < T ? t + 1 : t),
         ahead(in, sequence, t + 3 < T ? t + 3 : t);
-    const Wkv7Prefetch<io_t> prefetch(in, out.y, ahead, first_value, values);
+    const auto prefetch = wkv7_prefetch<io_t>(in, out.y, ahead, first_value, values);
     prefetch.rest(N);
 
     load_decay<io_t>(in.decay, at.key, N, my.d);

@@ -2,6 +2,7 @@
 #pragma once
 #include "core/arena.h"
 #include "core/simd/decay.h"
+#include "core/simd/prefetch.h"
 #include "core/simd/rows.h"
 #include "wkv7/wkv7.h"
 
@@ -25,48 +26,18 @@ struct Wkv7Token {
   const acc_t* v;
 };
 
-// The rows of a token that is soon to be read, asked for one by one while the sweep goes over the keys of an earlier
-// token: rows of a head are too far apart for the hardware to foresee, and all of them at once are more lines than a
-// core can wait for.
+// The rows of a token that is soon to be read.
 template <class io_t>
-class Wkv7Prefetch {
- public:
-  static constexpr int64_t kKeysBetween = 8;  // in the sweep, between two rows
-
-  [[gnu::always_inline]] Wkv7Prefetch(const Wkv7Inputs& in, const void* y, const Wkv7Rows& rows, int64_t first_value,
-                                      int64_t values) {
-    const int64_t size = sizeof(io_t), keys = in.key_size * size;
-    for (const void* tensor : {in.r, in.k, in.a, in.b}) add(tensor, rows.key * size, keys);
-    const int64_t w_size = in.decay.float_w ? static_cast<int64_t>(sizeof(float)) : size;
-    add(in.decay.w, rows.key * w_size, in.key_size * w_size);
-    for (const void* tensor : {in.v, y}) add(tensor, (rows.value + first_value) * size, values * size);
-  }
-
-  // At key i of the sweep.
-  [[gnu::always_inline]] void operator()(int64_t i) const {
-    if (i % kKeysBetween == 0 && i / kKeysBetween < kRows) row(i / kKeysBetween);
-  }
-  // Those that a sweep over so few keys doesn't come to.
-  [[gnu::always_inline]] void rest(int64_t keys) const {
-    for (int64_t n = (keys + kKeysBetween - 1) / kKeysBetween; n < kRows; ++n) row(n);
-  }
-
- private:
-  static constexpr int64_t kRows = 7;
-  [[gnu::always_inline]] void add(const void* tensor, int64_t offset, int64_t bytes) {
-    first_[count_] = static_cast<const char*>(tensor) + offset;
-    bytes_[count_++] = bytes;
-  }
-  [[gnu::always_inline]] void row(int64_t n) const { prefetch_row(first_[n], bytes_[n]); }
-
-  const char* first_[kRows];
-  int64_t bytes_[kRows];
-  int64_t count_ = 0;
-};
-
-struct NoPrefetch {
-  void operator()(int64_t) const {}
-};
+[[gnu::always_inline]] inline RowPrefetch<7, 8> wkv7_prefetch(const Wkv7Inputs& in, const void* y, const Wkv7Rows& rows,
+                                                              int64_t first_value, int64_t values) {
+  RowPrefetch<7, 8> prefetch;
+  const int64_t size = sizeof(io_t), keys = in.key_size * size;
+  for (const void* tensor : {in.r, in.k, in.a, in.b}) prefetch.add(tensor, rows.key * size, keys);
+  const int64_t w_size = in.decay.float_w ? static_cast<int64_t>(sizeof(float)) : size;
+  prefetch.add(in.decay.w, rows.key * w_size, in.key_size * w_size);
+  for (const void* tensor : {in.v, y}) prefetch.add(tensor, (rows.value + first_value) * size, values * size);
+  return prefetch;
+}
 
 // sa += the sums over the keys of a_i S_ij, for `columns` columns (a whole number of vectors).
 template <class acc_t>

@@ -253,7 +253,7 @@ const Refusal kRefusals[] = {
        x[2] = at::zeros({2, 17, 2, 257});
        states.clear();
      },
-     "based_linear_attention: the value size dv must be 1 to 256, got 257"},
+     "based_linear_attention: the value size dv of v must be 1 to 256, got 257"},
     {"q_integer", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kInt); },
      "based_linear_attention: q must have dtype Float or BFloat16 or Half or Double, got Int"},
     {"k_dtype", [](auto& x, auto&, auto&) { x[1] = x[1].to(at::kHalf); },

@@ -24,10 +24,12 @@ inline Fixture load_fixture(const std::filesystem::path& path) {
   uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), sizeof header_size);
   const auto header = nlohmann::json::parse(bytes.substr(8, header_size));
+  static const std::map<std::string, at::ScalarType> kDtypes = {
+      {"F64", at::kDouble}, {"F32", at::kFloat}, {"BF16", at::kBFloat16}, {"F16", at::kHalf}, {"I64", at::kLong}};
   Fixture fixture;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;
-    const at::ScalarType dtype = entry["dtype"] == "F64" ? at::kDouble : at::kFloat;
+    const at::ScalarType dtype = kDtypes.at(entry["dtype"]);
     at::Tensor tensor = at::empty(entry["shape"].get<std::vector<int64_t>>(), at::TensorOptions().dtype(dtype));
     std::memcpy(tensor.mutable_data_ptr(), bytes.data() + 8 + header_size + entry["data_offsets"][0].get<size_t>(),
                 tensor.nbytes());

@@ -101,6 +101,9 @@ std::function<at::Tensor(const OpShape&)> random_values(double scale, double mea
 std::function<at::Tensor(const OpShape&)> random_state() {
   return normal([](const OpShape& s) { return std::vector{s.batch, s.heads, s.value, s.key}; }, 1, 0);
 }
+std::function<at::Tensor(const OpShape&)> random_per_key(double scale, double mean) {
+  return normal([](const OpShape& s) { return std::vector{s.heads, s.key}; }, scale, mean);
+}
 std::function<at::Tensor(const OpShape&)> random_channels(double scale, double mean) {
   return normal([](const OpShape& s) { return std::vector{s.batch, s.time, s.heads * s.key}; }, scale, mean);
 }

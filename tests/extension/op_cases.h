@@ -71,9 +71,10 @@ Tolerance fixture_tolerance(const std::string& file, at::ScalarType dtype, int64
 
 // --- pieces of rows ---
 
-std::function<at::Tensor(const OpShape&)> random_keys(double scale, double mean = 0);    // [B, T, H, N]
-std::function<at::Tensor(const OpShape&)> random_values(double scale, double mean = 0);  // [B, T, H, M]
-std::function<at::Tensor(const OpShape&)> random_state();                                // [B, H, M, N]
+std::function<at::Tensor(const OpShape&)> random_keys(double scale, double mean = 0);     // [B, T, H, N]
+std::function<at::Tensor(const OpShape&)> random_values(double scale, double mean = 0);   // [B, T, H, M]
+std::function<at::Tensor(const OpShape&)> random_state();                                 // [B, H, M, N]
+std::function<at::Tensor(const OpShape&)> random_per_key(double scale, double mean = 0);  // [H, N]
 // Channels C = H * N: [B, T, C] and [C].
 std::function<at::Tensor(const OpShape&)> random_channels(double scale, double mean = 0);
 std::function<at::Tensor(const OpShape&)> random_per_channel(double scale, double mean = 0);

@@ -160,13 +160,13 @@ const Refusal kRefusals[] = {
        x[1] = at::zeros({32, 1, 65});
        states.clear();
      },
-     "short_conv: the kernel size K must be 1 to 64, got 65"},
+     "short_conv: the kernel size K of weight must be 1 to 64, got 65"},
     {"kernel_empty",
      [](auto& x, auto& states, auto&) {
        x[1] = at::zeros({32, 1, 0});
        states.clear();
      },
-     "short_conv: the kernel size K must be 1 to 64, got 0"},
+     "short_conv: the kernel size K of weight must be 1 to 64, got 0"},
     {"bias_shape", [](auto& x, auto&, auto&) { x[2] = x[2].narrow(0, 0, 8); },
      "short_conv: bias must have shape [C] = [32], got [8]"},
     {"state_shape", [](auto&, auto& states, auto&) { states[0] = states[0].narrow(2, 0, 3); },

@@ -32,6 +32,17 @@ TEST(Simd, exp_is_exact_at_its_limits) {
   EXPECT_TRUE(std::isnan(exp_of(std::nanf(""))));
 }
 
+TEST(Simd, exp_minus_one_is_accurate_where_it_is_small) {
+  const auto of = [](float x) { return exp_minus_one(broadcast(x))[0]; };
+  for (double x = 1e-12; x < 80; x *= 1.037) {
+    for (const float rounded : {static_cast<float>(x), static_cast<float>(-x)}) {
+      EXPECT_NEAR(of(rounded) / std::expm1(static_cast<double>(rounded)), 1, 3e-7) << rounded;
+    }
+  }
+  EXPECT_EQ(of(0), 0);
+  EXPECT_EQ(of(-std::numeric_limits<float>::infinity()), -1);
+}
+
 TEST(Simd, every_half_is_read_and_written_as_it_is) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const auto half = c10::Half(static_cast<uint16_t>(bits), c10::Half::from_bits());

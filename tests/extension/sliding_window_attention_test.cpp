@@ -291,13 +291,13 @@ const Refusal kRefusals[] = {
        for (auto& t : x) t = at::zeros({1, 1, 1, 257});
        states.clear();
      },
-     "sliding_window_attention: the head size D must be 1 to 256, got 257"},
+     "sliding_window_attention: the head size D of q must be 1 to 256, got 257"},
     {"head_empty",
      [](auto& x, auto& states, auto&) {
        for (auto& t : x) t = at::zeros({1, 1, 1, 0});
        states.clear();
      },
-     "sliding_window_attention: the head size D must be 1 to 256, got 0"},
+     "sliding_window_attention: the head size D of q must be 1 to 256, got 0"},
     {"q_integer", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kInt); },
      "sliding_window_attention: q must have dtype Float or BFloat16 or Half or Double, got Int"},
     {"k_dtype", [](auto& x, auto&, auto&) { x[1] = x[1].to(at::kHalf); },

@@ -135,9 +135,11 @@ TEST(Wkv7, the_factor_is_right_over_the_whole_range_of_w) {
   const at::Tensor zero = at::zeros_like(w), one = at::ones_like(w);
   const at::Tensor factor = std::get<1>(ops::wkv7(zero, w, zero, zero, zero, zero, one.view({1, -1, 1, 1})));
   const at::Tensor expected = (-w.to(at::kDouble).exp()).exp().view({1, -1, 1, 1});
-  // The argument -exp(w) is itself rounded: its relative error counts times its size.
+  // The argument -exp(w) is itself rounded: its relative error counts times its size. What is below the smallest normal
+  // number becomes zero.
+  constexpr double kSmallest = std::numeric_limits<float>::min();
   const at::Tensor error =
-      ((factor.to(at::kDouble) - expected).abs() - 1e-45) / expected / (1 + w.view({1, -1, 1, 1}).exp());
+      ((factor.to(at::kDouble) - expected).abs() - kSmallest) / expected / (1 + w.view({1, -1, 1, 1}).exp());
   EXPECT_LE(error.max().item<double>(), 4e-7);
 }
 
@@ -187,13 +189,13 @@ const Refusal kRefusals[] = {
        for (auto& t : x) t = at::zeros({1, 1, 1, 257});
        states.clear();
      },
-     "wkv7: the head sizes N and M must be 1 to 256, got 257"},
+     "wkv7: the head sizes N of r and M of v must be 1 to 256, got 257"},
     {"head_empty",
      [](auto& x, auto& states, auto&) {
        for (auto& t : x) t = at::zeros({1, 1, 1, 0});
        states.clear();
      },
-     "wkv7: the head sizes N and M must be 1 to 256, got 0"},
+     "wkv7: the head sizes N of r and M of v must be 1 to 256, got 0"},
     {"r_integer", [](auto& x, auto&, auto&) { x[0] = x[0].to(at::kInt); },
      "wkv7: r must have dtype Float or BFloat16 or Half or Double, got Int"},
     {"w_dtype", [](auto& x, auto&, auto&) { x[1] = x[1].to(at::kHalf); }, "wkv7: w must have dtype Float, got Half"},

@@ -10,6 +10,16 @@ SHARED = Path(os.environ.get("WKV_TEST_DATA", ROOT.parent / "shared"))
 sys.path.insert(0, str(ROOT / "zoo/python"))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="the tests marked `full` as well")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("full")])
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
 def shared(path):
     """A third-party file that is not ours to commit; the test is skipped where it is missing."""
     if not (SHARED / path).exists():

@@ -1,221 +1,265 @@
-"""What every op of the table promises to PyTorch: gradients, tracing, compiling, exporting, autocast, clear errors."""
+"""What every op of the table promises to PyTorch in eager mode: gradients, conformity, autocast, any sizes and layouts,
+clear errors. What it promises to compilers and exporters is in test_ops_compiled.py."""
 
-import io
-import os
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from op_cases import LIBRARY_DIR, OP_CASES
+from op_cases import IN_PYTHON, OP_CASES, normal
+from op_checks import assert_bits, assert_close, gradients, loss
 from torch.utils.checkpoint import checkpoint
 
-pytestmark = [
-    pytest.mark.parametrize("case", OP_CASES, ids=str),
-    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),  # deprecated, and still supported by us
-]
-
-
-def flatten_loss(outputs):
-    return sum((x.double() * torch.linspace(-1, 1, x.numel(), dtype=torch.float64).view_as(x)).sum() for x in outputs)
-
-
-def gradients(function, arguments, state):
-    return torch.autograd.grad(flatten_loss(function(*arguments, state)), [*arguments, state])
-
-
-def assert_same(actual, expected):
-    for x, y in zip(actual, expected, strict=True):
-        torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-6)
+pytestmark = pytest.mark.parametrize("case", OP_CASES, ids=str)
 
 
 # --- gradients ---
 
 
-@pytest.mark.parametrize("output", ["y", "state", "both"])
-@pytest.mark.parametrize("with_state", [True, False])
-def test_gradients_are_those_of_finite_differences(case, with_state, output):
-    arguments, state = case.inputs(batch=1, time=3, size=3, dtype=torch.float64, requires_grad=True)
-    select = {"y": lambda o: o[0], "state": lambda o: o[1], "both": lambda o: o}[output]
-    inputs = (*arguments, state) if with_state else tuple(arguments)
-    used = inputs if output != "state" else inputs[1:]  # r (the first argument) does not reach the state
-    assert torch.autograd.gradcheck(lambda *x: select(case.op(*inputs[: len(inputs) - len(x)], *x)), used)
+def assert_gradients(call, inputs):
+    """Of each output alone and of all together, against finite differences."""
+    for output in range(len(call(*inputs))):
+        assert torch.autograd.gradcheck(lambda *x: call(*x)[output], inputs), f"gradients of output {output}"
+    assert torch.autograd.gradcheck(call, inputs)
+
+
+SMALL = {"batch": 1, "size": 3, "dtype": torch.float64, "requires_grad": True}
+
+
+def test_gradients_are_those_of_finite_differences(case):
+    arguments, states = case.inputs(time=3, **SMALL)
+    assert_gradients(case.op, arguments)
+    if states:
+        assert_gradients(case.op, [*arguments, *states])
 
 
 def test_gradients_of_packed_sequences_are_those_of_finite_differences(case):
-    arguments, _ = case.inputs(batch=1, time=6, size=3, dtype=torch.float64, requires_grad=True)
-    _, state = case.inputs(batch=3, size=3, dtype=torch.float64, requires_grad=True)
+    if not case.packs:
+        pytest.skip("takes no cu_seqlens")
+    arguments, _ = case.inputs(time=6, **SMALL)
+    _, states = case.inputs(**SMALL | {"batch": 3})
     bounds = torch.tensor([0, 2, 2, 6])
-    assert torch.autograd.gradcheck(lambda *x: case.op(*x, cu_seqlens=bounds), (*arguments, state))
+    assert_gradients(lambda *x: case.op(*x, cu_seqlens=bounds), [*arguments, *states])
 
 
 def test_a_second_derivative_is_refused(case):
-    arguments, state = case.inputs(dtype=torch.float64, requires_grad=True)
-    first = torch.autograd.grad(case.op(*arguments, state)[0].square().sum(), arguments[2], create_graph=True)[0]
+    inputs = case.all_inputs(dtype=torch.float64, requires_grad=True)
+    first = torch.autograd.grad(case.op(*inputs)[0].square().sum(), inputs[0], create_graph=True)[0]
     with pytest.raises(RuntimeError, match="not implemented"):
         first.sum().backward()
 
 
 def test_checkpointing_changes_nothing(case):
-    arguments, state = case.inputs(requires_grad=True)
-    expected = gradients(case.op, arguments, state)
-    assert_same(gradients(lambda *x: checkpoint(case.op, *x, use_reentrant=False), arguments, state), expected)
+    inputs = case.all_inputs(requires_grad=True)
+    expected = gradients(case.op, inputs)
+    assert_bits(gradients(lambda *x: checkpoint(case.op, *x, use_reentrant=False), inputs), expected)
 
 
 def test_gradients_of_some_inputs_only(case):
-    arguments, state = case.inputs(requires_grad=True)
-    expected = gradients(case.op, arguments, state)
-    for wanted in range(len(arguments)):
-        own = [x.detach().requires_grad_(i == wanted) for i, x in enumerate(arguments)]
-        flatten_loss(case.op(*own, state.detach())).backward()
-        torch.testing.assert_close(own[wanted].grad, expected[wanted])
+    inputs = case.all_inputs(requires_grad=True)
+    expected = gradients(case.op, inputs)
+    for wanted in range(len(inputs)):
+        own = [x.detach().requires_grad_(i == wanted) for i, x in enumerate(inputs)]
+        loss(case.op(*own)).backward()
+        assert_bits([own[wanted].grad], [expected[wanted]])
         assert all(x.grad is None for i, x in enumerate(own) if i != wanted)
 
 
 # --- PyTorch's own conformity check ---
 
+CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 
-@pytest.mark.parametrize("requires_grad", [True, False])
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
-def test_opcheck(case, dtype, requires_grad):
-    arguments, state = case.inputs(dtype=dtype, requires_grad=requires_grad)
-    tests = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
-    tolerances = {"rtol": 1e-3, "atol": 1e-3}
-    torch.library.opcheck(case.op, (*arguments, state), test_utils=tests, **tolerances)
-    torch.library.opcheck(case.op, tuple(arguments), test_utils=tests, **tolerances)
+def test_opcheck(case, dtype):
+    for requires_grad in (True, False):
+        arguments, states = case.inputs(batch=1, time=3, dtype=dtype, requires_grad=requires_grad)
+        for inputs in ([*arguments, *states], arguments)[: 2 if states else 1]:
+            torch.library.opcheck(
+                case.overload, (), case.keywords(inputs), test_utils=CHECKS, rtol=1e-3, atol=1e-3
+            )
 
 
 def test_opcheck_with_packed_sequences(case):
+    if not case.packs:
+        pytest.skip("takes no cu_seqlens")
     arguments, _ = case.inputs(batch=1, time=6, requires_grad=True)
-    torch.library.opcheck(case.op, tuple(arguments), {"cu_seqlens": torch.tensor([0, 2, 6])})
-
-
-# --- compile, export, script ---
-
-
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_compile(case, dynamic):
-    torch._dynamo.reset()
-    compiled = torch.compile(lambda *x: case.op(*x), fullgraph=True, dynamic=dynamic, backend="aot_eager")
-    for time in (4, 7):
-        arguments, state = case.inputs(time=time, requires_grad=True)
-        assert_same(compiled(*arguments, state), case.op(*arguments, state))
-        assert_same(gradients(compiled, arguments, state), gradients(case.op, arguments, state))
-
-
-def test_compile_to_native_code(case):
-    torch._dynamo.reset()
-    compiled = torch.compile(lambda *x: case.op(*(y * 2 for y in x)), fullgraph=True, dynamic=True)
-    arguments, state = case.inputs(requires_grad=True)
-    assert_same(compiled(*arguments, state), case.op(*(x * 2 for x in arguments), state * 2))
-    assert_same(gradients(compiled, arguments, state), gradients(lambda *x: case.op(*(y * 2 for y in x)), arguments, state))
-
-
-class Call(torch.nn.Module):
-    """One call of an op as a module."""
-
-    def __init__(self, case):
-        super().__init__()
-        self.op = case.op
-
-    def forward(self, arguments: list[torch.Tensor], state: torch.Tensor):
-        return self.op(*arguments, state)
-
-
-def test_export_with_dynamic_batch_and_time(case, tmp_path):
-    arguments, state = case.inputs()
-    batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
-    shapes = {"arguments": [{0: batch, 1: time}] * len(arguments), "state": {0: batch}}
-    program = torch.export.export(Call(case), (arguments, state), dynamic_shapes=shapes)
-    torch.export.save(program, tmp_path / "op.pt2")
-    loaded = torch.export.load(tmp_path / "op.pt2").module()
-    arguments, state = case.inputs(batch=3, time=9)
-    assert_same(loaded(arguments, state), case.op(*arguments, state))
-
-
-def test_trace_survives_saving(case):
-    arguments, state = case.inputs()
-    traced = torch.jit.trace(lambda *x: case.op(*x), (*arguments, state))
-    file = io.BytesIO()
-    torch.jit.save(traced, file)
-    file.seek(0)
-    arguments, state = case.inputs(time=8, seed=1)
-    assert_same(torch.jit.load(file)(*arguments, state), case.op(*arguments, state))
-
-
-def test_script_survives_saving(case):
-    names = ", ".join(f"{n}: torch.Tensor" for n in case.names)
-    unit = torch.jit.CompilationUnit(
-        f"def call({names}, state: Optional[torch.Tensor]) -> Tuple[torch.Tensor, torch.Tensor]:\n"
-        f"    return torch.ops.wkv.{case.name}({', '.join(case.names)}, state)\n"
-    )
-    arguments, state = case.inputs()
-    assert_same(unit.call(*arguments, state), case.op(*arguments, state))
-    assert_same(unit.call(*arguments, None), case.op(*arguments))
+    torch.library.opcheck(case.overload, (), case.keywords(arguments) | {"cu_seqlens": torch.tensor([0, 2, 6])})
 
 
 # --- autocast, meta, inference ---
 
 
-def test_autocast_casts_all_but_decay_and_state(case):
-    arguments, state = case.inputs(requires_grad=True)
+def test_autocast_casts_all_but_decays_and_fp32_states(case):
+    arguments, states = case.inputs(requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
-        y, after = case.op(*arguments, state)
-    assert y.dtype == torch.bfloat16 and after.dtype == torch.float32
-    cast = [x if n in case.full_precision else x.bfloat16() for n, x in zip(case.names, arguments)]
-    assert_same((y, after), case.op(*cast, state))
-    flatten_loss((y, after)).backward()
+        outputs = case.op(*arguments, *states)
+    cast = [x if name in case.full_precision else x.bfloat16() for name, x in zip(case.names, arguments)]
+    cast += [x.bfloat16() for x in states] if case.states_have_io_dtype else states
+    assert (outputs[0].dtype == torch.bfloat16) == (set(case.names) != set(case.full_precision))
+    assert_bits(outputs, case.op(*cast))
+    loss(outputs).backward()
     assert all(x.grad.dtype == torch.float32 for x in arguments)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_meta_tensors_give_the_real_shapes(case, dtype):
-    arguments, state = case.inputs(dtype=dtype)
-    real = case.op(*arguments, state)
-    meta = case.op(*(x.to("meta") for x in arguments), state.to("meta"))
-    for x, y in zip(meta, real):
-        assert x.is_meta and (x.shape, x.dtype, x.stride()) == (y.shape, y.dtype, y.stride())
+    inputs = case.all_inputs(dtype=dtype)
+    for meta, real in zip(case.op(*(x.to("meta") for x in inputs)), case.op(*inputs), strict=True):
+        assert meta.is_meta
+        assert (meta.shape, meta.dtype, meta.stride()) == (real.shape, real.dtype, real.stride())
 
 
 def test_inference_mode(case):
-    arguments, state = case.inputs()
-    expected = case.op(*arguments, state)
+    inputs = case.all_inputs()
+    expected = case.op(*inputs)
     with torch.inference_mode():
-        assert_same(case.op(*(x.clone() for x in arguments), state.clone()), expected)
+        assert_bits(case.op(*(x.clone() for x in inputs)), expected)
+
+
+# --- layouts and sizes ---
+
+
+def test_layouts_change_nothing(case):
+    inputs = case.all_inputs(requires_grad=True)
+    transposed = [x.detach().mT.contiguous().mT if x.ndim > 1 else x.detach() for x in inputs]
+    sliced = [torch.stack([x.detach(), x.detach()], dim=-1)[..., 0] for x in inputs]
+    for other in (transposed, sliced):
+        other = [x.requires_grad_() for x in other]
+        assert not all(x.is_contiguous() for x in other)
+        assert_bits(case.op(*other), case.op(*inputs))
+        assert_bits(gradients(case.op, other), gradients(case.op, inputs))
+
+
+def test_expanded_inputs_are_those_that_they_show(case):
+    expanded = [x[:1].expand_as(x) for x in case.all_inputs(batch=3)]
+    assert_bits(case.op(*expanded), case.op(*(x.clone() for x in expanded)))
+
+
+@pytest.mark.parametrize("size", [{"batch": 0}, {"time": 0}, {"batch": 0, "time": 0}], ids=str)
+def test_nothing_in_gives_nothing_out(case, size):
+    inputs = case.all_inputs(**size, requires_grad=True)
+    outputs = case.op(*inputs)
+    meta = case.op(*(x.to("meta") for x in inputs))
+    assert [x.shape for x in outputs] == [x.shape for x in meta] and outputs[0].numel() == 0
+    assert all(gradient.isfinite().all() for gradient in gradients(case.op, inputs))
+
+
+LENGTHS = [1, 15, 16, 17, 100_000]
+
+
+@pytest.mark.parametrize("time", LENGTHS)
+def test_fp32_is_fp64_rounded_at_every_length(case, time):
+    inputs = case.all_inputs(batch=1, time=time, heads=1)
+    exact = case.op(*(x.double() for x in inputs))
+    assert_close([x.double() for x in case.op(*inputs)], exact, 1e-4)
+
+
+@pytest.mark.parametrize("time", LENGTHS)
+def test_a_sequence_can_be_cut(case, time):
+    if not case.states:
+        pytest.skip("has no state")
+    arguments, states = case.inputs(batch=1, time=time, heads=1, dtype=torch.float64)
+    whole, *expected = case.op(*arguments, *states)
+    pieces, has_time = [], [dimension is not None for dimension in case.dimensions("time")]
+    for part in (slice(0, time // 2), slice(time // 2, time)):
+        y, *states = case.op(*(x[:, part] if cut else x for x, cut in zip(arguments, has_time)), *states)
+        pieces.append(y)
+    assert_close([torch.cat(pieces, dim=1), *states], [whole, *expected], 1e-12)
+
+
+def test_threads_do_not_disturb_one_another(case):
+    inputs = [case.all_inputs(time=33, seed=seed, requires_grad=True) for seed in range(8)]
+    expected = [gradients(case.op, x) for x in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        for found, gradient in zip(pool.map(lambda x: gradients(case.op, x), inputs * 4), expected * 4, strict=True):
+            assert_bits(found, gradient)
+
+
+# --- decoding ---
+
+
+def decode(case, inputs):
+    """The decode op on one step's arguments, a pool of states and the slots of its rows; and what the op itself says."""
+    count = len(case.names)
+    arguments = [x if d is None else x.select(d, 0) for x, d in zip(inputs, case.dimensions("time")[:count])]
+    pool, slots = normal(7, *inputs[count].shape[1:]).to(inputs[count].dtype), torch.tensor([5, 0, 3])
+    return arguments, pool, slots
+
+
+@pytest.fixture
+def decode_op(case):
+    if not hasattr(torch.ops.wkv, f"{case.name}_decode_"):
+        pytest.skip("has no decode op")
+    return getattr(torch.ops.wkv, f"{case.name}_decode_").default
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_decoding_is_a_step_of_the_op_in_place(case, decode_op, dtype):
+    inputs = case.all_inputs(batch=3, time=1, dtype=dtype)
+    arguments, pool, slots = decode(case, inputs)
+    y, states = case.op(*inputs[: len(case.names)], pool[slots])
+    expected = pool.index_copy(0, slots, states)
+    assert_close([decode_op(*arguments, pool, slots), pool], [y[:, 0], expected], 1e-6 if dtype != torch.bfloat16 else 1e-2)
+
+
+def test_decoding_conforms(case, decode_op):
+    arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
+    torch.library.opcheck(decode_op, (*arguments, pool, slots), test_utils=CHECKS)
+
+
+def test_decoding_changes_what_a_gradient_needed(case, decode_op):
+    arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
+    factor = torch.ones((), requires_grad=True)
+    before = (pool * factor).sum()
+    decode_op(*arguments, pool, slots)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        before.backward()
+
+
+def test_decoding_in_inference_mode(case, decode_op):
+    arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
+    with torch.inference_mode():
+        own = pool.clone()
+        y = decode_op(*arguments, own, slots)
+    assert_bits([y, own], [decode_op(*arguments, pool, slots), pool])
+
+
+def test_decoding_compiled_writes_into_the_pool(case, decode_op):
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda *x: decode_op(*x) * 2, fullgraph=True, backend="aot_eager")
+    arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
+    own = pool.clone()
+    assert_bits([compiled(*arguments, own, slots)], [decode_op(*arguments, pool, slots) * 2])
+    assert_bits([own], [pool])
+
+
+def test_decoding_under_autocast_keeps_the_pool(case, decode_op):
+    arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = decode_op(*arguments, pool, slots)
+    assert y.dtype == torch.bfloat16 and pool.dtype == torch.float32
 
 
 # --- errors ---
 
 
-@pytest.mark.parametrize("device", ["cpu", "meta"])
+def tensor_arguments(case):
+    return [a for a in case.overload._schema.arguments if str(a.type) == "Tensor"]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("meta", marks=pytest.mark.skipif(IN_PYTHON, reason="unchecked"))])
 def test_a_wrong_shape_is_a_runtime_error_that_begins_with_the_op(case, device):
-    arguments, state = case.inputs()
-    arguments = [x.to(device) for x in arguments]
-    arguments[2] = arguments[2][..., :-1]
-    with pytest.raises(RuntimeError, match=rf"^{case.name}: {case.names[2]} must have shape .* got \["):
-        case.op(*arguments, state.to(device))
+    inputs = [x.to(device) for x in case.all_inputs()]
+    for i, name in enumerate(case.names):
+        if case.dimensions("time")[i] is None:
+            continue
+        wrong = [*inputs[:i], inputs[i][None], *inputs[i + 1 :]]
+        with pytest.raises(RuntimeError, match=rf"^{case.name}: {name} must have .*, got shape \["):
+            case.op(*wrong)
 
 
 def test_none_for_a_tensor_is_refused(case):
-    arguments, state = case.inputs()
-    for i in range(len(arguments)):
+    keywords = case.keywords(case.all_inputs())
+    for argument in tensor_arguments(case):
         with pytest.raises((RuntimeError, TypeError)):
-            case.op(*arguments[:i], None, *arguments[i + 1 :], state)
-
-
-# --- the choice of kernels ---
-
-
-def call_in_new_process(case, isa):
-    code = f"import op_cases; c = op_cases.OP_CASES[{OP_CASES.index(case)}]; a, s = c.inputs(); c.op(*a, s); import torch; print(torch.ops.wkv._cpu_isa())"
-    environment = {**os.environ, "WKV_CPU_ISA": isa, "WKV_LIBRARY_DIR": str(LIBRARY_DIR)}
-    return subprocess.run([sys.executable, "-c", code], env=environment, cwd=os.path.dirname(__file__), capture_output=True, text=True)
-
-
-def test_the_instruction_set_can_be_chosen(case):
-    assert call_in_new_process(case, "portable").stdout.strip() == "portable"
-
-
-def test_an_unknown_instruction_set_is_refused(case):
-    result = call_in_new_process(case, "sse9")
-    assert result.returncode != 0 and 'WKV_CPU_ISA must be portable, avx2 or avx512, got "sse9"' in result.stderr
+            case.overload(**keywords | {argument.name: None})

@@ -53,11 +53,35 @@ def test_a_missing_library_is_told_with_the_folders_searched(copied_package, tmp
     assert f"no libwkv.so in {copied_package / 'wkv/lib'}, {tmp_path / 'nowhere'}" in message
 
 
-def test_libraries_of_another_torch_are_not_loaded(copied_package, tmp_path):
-    (tmp_path / "libwkv.so").write_bytes(b"")
-    (tmp_path / "torch_version.txt").write_text("2.99.0\n")
-    message = import_error(copied_package, tmp_path)
-    assert "was built for PyTorch 2.99.0" in message and torch.__version__ in message
+@pytest.fixture
+def libraries_for_another_torch(tmp_path):
+    folder = tmp_path / "libraries"
+    folder.mkdir()
+    for library in library_folder().glob("*.so"):
+        (folder / library.name).symlink_to(library)
+    (folder / "torch_version.txt").write_text("2.99.0\n")
+    return folder
+
+
+OP_WITH_GRADIENT = """
+import torch, wkv
+x = torch.ones(1, 3, 2, 8, requires_grad=True)
+torch.ops.wkv.wkv7(x, x, x, x, x, x)[0].sum().backward()
+print(wkv.__version__, x.grad.shape == x.shape)
+"""
+
+
+def test_under_another_torch_the_ops_work(libraries_for_another_torch):
+    done = python("-c", OP_WITH_GRADIENT, libraries=libraries_for_another_torch)
+    assert done.stdout == f"{wkv.__version__} True\n" and done.stderr == ""
+
+
+@pytest.mark.parametrize("call", ["load('embedded')", "tokenizer('bytes')", "State.cat([])"])
+def test_under_another_torch_models_are_refused(libraries_for_another_torch, call):
+    done = python("-c", f"import wkv; wkv.{call}", libraries=libraries_for_another_torch)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"RuntimeError: wkv: this is PyTorch {torch.__version__}, for which only wkv's operators")
+    assert "2.99.0" in last
 
 
 def test_a_broken_library_is_told(copied_package, tmp_path):

@@ -15,7 +15,6 @@
 
 #include "wkv/error.h"
 #include "wkv/models/language_model.h"
-#include "wkv/version.h"
 #include "wkv/zoo/generate.h"
 #include "wkv/zoo/load.h"
 #include "wkv/zoo/state_file.h"
@@ -197,8 +196,6 @@ struct Generator : torch::CustomClassHolder {
 
 TORCH_LIBRARY_FRAGMENT(wkv, m) {
   using torch::arg;  // named where PyTorch may have to complain about a type
-  m.def("_version() -> str", []() -> std::string { return version(); });
-
   m.class_<State>("State")
       .def("batch", bound(&State::batch))
       .def("tensors", bound(&State::tensors))

@@ -27,4 +27,22 @@ inline void load_decay(const DecayInput& in, int64_t offset, int64_t n, acc_t* d
   }
 }
 
+// The same, with the derivatives by w of the decay's logarithm, 0 where d is 0.
+template <class io_t, class acc_t = accumulate_t<io_t>>
+inline void load_log_decay(const DecayInput& in, int64_t offset, int64_t n, acc_t* d, acc_t* slope) {
+  constexpr int W = kLanes<acc_t>;
+  if (in.float_w) {
+    load_float_row(row_of<float>(in.w, offset), n, d);
+  } else {
+    load_row(row_of<io_t>(in.w, offset), n, d);
+  }
+  const Vec<acc_t> zero = {}, one = broadcast(acc_t{1});
+  for (int64_t i = 0; i < n; i += W) {
+    const Vec<acc_t> outer = exp(load(d + i));
+    const Vec<acc_t> factor = in.log_decay ? outer : exp(-outer);
+    store(d + i, factor);
+    store(slope + i, in.log_decay ? one : factor == zero ? zero : -outer);
+  }
+}
+
 }  // namespace wkv::WKV_ISA

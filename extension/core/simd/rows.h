@@ -26,6 +26,20 @@ const acc_t* as_row(const io_t* row, int64_t n, acc_t* scratch) {
   }
 }
 
+// The vector at element i of a row of n, zeros beyond the row; and back.
+template <class io_t>
+inline Vec<accumulate_t<io_t>> load_part(const io_t* row, int64_t i, int64_t n) {
+  return i + kLanes<accumulate_t<io_t>> <= n ? load_as(row + i) : load_first(row + i, n - i);
+}
+template <class io_t>
+inline void store_part(io_t* row, Vec<accumulate_t<io_t>> x, int64_t i, int64_t n) {
+  if (i + kLanes<accumulate_t<io_t>> <= n) {
+    store_as(row + i, x);
+  } else {
+    store_first(row + i, x, n - i);
+  }
+}
+
 template <class acc_t>
 void load_float_row(const float* from, int64_t n, acc_t* to) {
   if constexpr (sizeof(acc_t) == 4) {
@@ -35,11 +49,11 @@ void load_float_row(const float* from, int64_t n, acc_t* to) {
   }
 }
 
-// Calls step(j, number of vectors as an integral_constant) for blocks that together cover the columns.
-template <class acc_t, class Step>
+// Calls step(j, number of vectors as an integral_constant) for blocks that together cover the columns; a block is of
+// kBlock vectors where there are so many.
+template <class acc_t, int kBlock = kVectorBytes == 64 ? 4 : 2, class Step>
 inline void for_column_blocks(int64_t columns, const Step& step) {
   constexpr int W = kLanes<acc_t>;
-  constexpr int kBlock = kVectorBytes == 64 ? 4 : 2;  // as many as the registers hold
   int64_t j = 0;
   for (; j + kBlock * W <= columns; j += kBlock * W) step(j, std::integral_constant<int, kBlock>());
   if constexpr (kBlock > 2) {

@@ -29,6 +29,11 @@ inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(acc_t));
 template <class acc_t>
 using Vec = typename VectorOf<acc_t, kLanes<acc_t>>::type;
 
+using UInt64s = VectorOf<uint64_t, kLanes<double>>::type;
+using UInt32s = VectorOf<uint32_t, kLanes<float>>::type;
+using Int32s = VectorOf<int32_t, kLanes<float>>::type;
+using UInt16s = VectorOf<uint16_t, kLanes<float>>::type;
+
 // What is kept in memory as io_t is computed as this.
 template <class io_t>
 using accumulate_t = std::conditional_t<std::is_same_v<io_t, double>, double, float>;
@@ -63,6 +68,44 @@ inline V fma(V a, V b, V c) {
 #endif
 }
 
+// The larger, or the smaller one; y where either is NaN.
+template <class V>
+inline V max(V x, V y) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x[0]) == 4) {
+    return reinterpret_cast<V>(_mm512_maskz_max_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y)));
+  } else {
+    return reinterpret_cast<V>(_mm512_maskz_max_pd(0xff, reinterpret_cast<__m512d>(x), reinterpret_cast<__m512d>(y)));
+  }
+#else
+  return x > y ? x : y;
+#endif
+}
+template <class V>
+inline V min(V x, V y) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x[0]) == 4) {
+    return reinterpret_cast<V>(_mm512_maskz_min_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y)));
+  } else {
+    return reinterpret_cast<V>(_mm512_maskz_min_pd(0xff, reinterpret_cast<__m512d>(x), reinterpret_cast<__m512d>(y)));
+  }
+#else
+  return x < y ? x : y;
+#endif
+}
+
+inline Vec<float> abs(Vec<float> x) { return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu); }
+inline Vec<double> abs(Vec<double> x) {
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
+}
+// -|x|
+inline Vec<float> negative_abs(Vec<float> x) {
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) | 0x80000000u);
+}
+inline Vec<double> negative_abs(Vec<double> x) {
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) | 0x8000000000000000u);
+}
+
 template <class acc_t>
 inline Vec<acc_t> load(const acc_t* p) {
   Vec<acc_t> v;
@@ -73,10 +116,6 @@ template <class V, class acc_t>
 inline void store(acc_t* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
-
-using UInt32s = VectorOf<uint32_t, kLanes<float>>::type;
-using Int32s = VectorOf<int32_t, kLanes<float>>::type;
-using UInt16s = VectorOf<uint16_t, kLanes<float>>::type;
 
 // --- memory formats: kLanes elements at p, as a vector of the accumulation type, and back (round to nearest even) ---
 
@@ -160,24 +199,63 @@ inline void store_row(const accumulate_t<io_t>* from, int64_t n, io_t* to) {
 // Inlined by force: the compiler takes a function that only prefetches for one without effect, and drops its calls.
 template <class io_t>
 [[gnu::always_inline]] inline void prefetch_row(const io_t* row, int64_t n) {
-  const auto begin = reinterpret_cast<uintptr_t>(row), end = reinterpret_cast<uintptr_t>(row + n);
-  for (uintptr_t line = begin / 64 * 64; line < end; line += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line));
+  const char *const begin = reinterpret_cast<const char*>(row), *const end = reinterpret_cast<const char*>(row + n);
+  for (const char* line = begin - reinterpret_cast<uintptr_t>(row) % 64; line < end; line += 64) {
+    __builtin_prefetch(line);
   }
 }
 
 // --- exp ---
 
+// x = n ln 2 + f with |f| <= ln 2 / 2, for x between -105 and 89: beyond them e^x is 0 or inf all the same.
+struct ExpReduction {
+  explicit ExpReduction(Vec<float> x) {
+    x = max(broadcast(-105.0f), min(broadcast(89.0f), x));
+    constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+    const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
+    n = shifted - kRound;
+    exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
+    f = fma(n, broadcast(-0.693359375f), x);
+    f = fma(n, broadcast(2.12194440e-4f), f);
+  }
+  // (e^f - 1 - f) / f^2
+  Vec<float> polynomial() const {
+    Vec<float> p = broadcast(1.9875691500e-4f);
+    p = fma(p, f, broadcast(1.3981999507e-3f));
+    p = fma(p, f, broadcast(8.3334519073e-3f));
+    p = fma(p, f, broadcast(4.1665795894e-2f));
+    p = fma(p, f, broadcast(1.6666665459e-1f));
+    return fma(p, f, broadcast(5.0000001201e-1f));
+  }
+  // p * 2^n
+  Vec<float> scaled(Vec<float> p) const {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Vec<float>>(
+        _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
+    // In two factors, because one does not reach denormals.
+    const Int32s half = exponent >> 1;
+    const auto power_of_two = [](Int32s e) { return reinterpret_cast<Vec<float>>((e + 127) << 23); };
+    return p * power_of_two(half) * power_of_two(exponent - half);
+#endif
+  }
+  Vec<float> n, f;
+  Int32s exponent;
+};
+
 // e^x, 2e-7 relative; exactly 1 at 0, 0 at -inf, inf at +inf and above 88.73, NaN at NaN, denormal results rounded.
-// x = n ln 2 + f; e^f by a polynomial; 2^n in two factors, because one does not reach denormals.
-inline Vec<float> exp(Vec<float> x) {
-  const Vec<float> above = broadcast(89.0f), below = broadcast(-105.0f);
+[[gnu::always_inline]] inline Vec<float> exp(Vec<float> x) {
+  x = max(broadcast(-105.0f), x);
+  const Vec<float> above = broadcast(89.0f);
   x = x > above ? above : x;
-  x = x < below ? below : x;
+#if defined(__AVX512F__)
+  const Vec<float> n = reinterpret_cast<Vec<float>>(
+      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x * 1.44269504f), _MM_FROUND_TO_NEAREST_INT));
+#else
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
   const Vec<float> n = shifted - kRound;
-  const Int32s exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
+#endif
   Vec<float> f = fma(n, broadcast(-0.693359375f), x);
   f = fma(n, broadcast(2.12194440e-4f), f);
   Vec<float> p = broadcast(1.9875691500e-4f);
@@ -187,45 +265,61 @@ inline Vec<float> exp(Vec<float> x) {
   p = fma(p, f, broadcast(1.6666665459e-1f));
   p = fma(p, f, broadcast(5.0000001201e-1f));
   p = fma(p, f * f, f + 1.0f);
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vec<float>>(
+      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
+  const Int32s exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
   const Int32s half = exponent >> 1;
   const auto power_of_two = [](Int32s e) { return reinterpret_cast<Vec<float>>((e + 127) << 23); };
   return p * power_of_two(half) * power_of_two(exponent - half);
+#endif
 }
 inline Vec<double> exp(Vec<double> x) {
   for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
   return x;
 }
 
+// e^x - 1, as accurate where x is small.
+inline Vec<float> exp_minus_one(Vec<float> x) {
+  const ExpReduction r(x);
+  return r.scaled(fma(r.polynomial(), r.f * r.f, r.f)) + (r.scaled(broadcast(1.0f)) - 1.0f);
+}
+inline Vec<double> exp_minus_one(Vec<double> x) {
+  for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_expm1(x[i]);
+  return x;
+}
+
 // --- sums ---
 
-// Adds the halves of each block of kBlock lanes; the blocks of x give the lower half of the result, those of y the
-// upper.
+// Adds the halves of each block of kBlock lanes; the sums of x's blocks become the lower half-blocks of the result,
+// those of y's the upper: one blend, one permutation and one addition.
 template <int kBlock, class V, int... kLane>
 inline V fold(V x, V y, std::integer_sequence<int, kLane...>) {
   constexpr int W = sizeof...(kLane), kHalf = kBlock / 2;
-  const auto source = [](int lane) constexpr {
-    const int within = lane % (W / 2);
-    return (lane < W / 2 ? 0 : W) + within / kHalf * kBlock + within % kHalf;
-  };
-  return __builtin_shufflevector(x, y, source(kLane)...) + __builtin_shufflevector(x, y, source(kLane) + kHalf...);
+  const V kept = __builtin_shufflevector(x, y, ((kLane & kHalf) ? W + kLane : kLane)...);
+  const V moved = __builtin_shufflevector(x, y, ((kLane & kHalf) ? W + kLane - kHalf : kLane + kHalf)...);
+  return kept + moved;
 }
 
-// The sums over the lanes of rows[0], rows[1], ..., rows[kCount - 1], each folded to blocks of W / kCount lanes.
-template <int kCount, class V>
+// Folds the W / kBlock * 2 rows that are kStride apart down to blocks of kBlock / 2 lanes, which are in the rows'
+// order.
+template <int kBlock, int kStride, class V>
 inline V fold_rows(const V* rows) {
   constexpr int W = sizeof(V) / sizeof((*rows)[0]);
-  if constexpr (kCount == 1) {
-    return rows[0];
+  constexpr auto kLanesOfV = std::make_integer_sequence<int, W>();
+  if constexpr (kBlock == W) {
+    return fold<W>(rows[0], rows[kStride], kLanesOfV);
   } else {
-    const V lower = fold_rows<kCount / 2>(rows), upper = fold_rows<kCount / 2>(rows + kCount / 2);
-    return fold<W / (kCount / 2)>(lower, upper, std::make_integer_sequence<int, W>());
+    return fold<kBlock>(fold_rows<kBlock * 2, kStride * 2>(rows), fold_rows<kBlock * 2, kStride * 2>(rows + kStride),
+                        kLanesOfV);
   }
 }
 
 // Lane i of the result: the sum over the lanes of rows[i].
 template <class V>
 inline V sums_of_rows(const V* rows) {
-  return fold_rows<sizeof(V) / sizeof((*rows)[0])>(rows);
+  return fold_rows<2, 1>(rows);
 }
 
 // --- transposition ---

@@ -20,5 +20,4 @@ CASE = OpCase(
     make,
     names=("q", "k", "v"),
     states=("kv_state", "k_state"),
-    not_in_states=("q",),
 )

@@ -16,5 +16,5 @@ CASE = OpCase(
     states=("state",),
     fixed={"silu": True},
     full_precision=("weight", "bias"),
-    not_in_states=("weight", "bias"),
+    free_sizes=(("x", 1),),
 )

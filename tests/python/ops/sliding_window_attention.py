@@ -1,5 +1,6 @@
 """The row of sliding_window_attention."""
 
+import torch
 from op_cases import OpCase, normal
 
 KEYS_BACK = 2
@@ -16,6 +17,9 @@ CASE = OpCase(
     names=("q", "k", "v"),
     states=("past_k", "past_v"),
     fixed={"keys_back": KEYS_BACK},
-    not_in_states=("q",),
     states_have_io_dtype=True,
+    refused={
+        "keys_back": (-1, -(2**62), 2**40, 2**62),
+        "past_length": [torch.tensor(x) for x in ([KEYS_BACK + 2, 0], [-1, 0], [0, 2**40], [0], [[0, 0]], [0.0, 0.0])],
+    },
 )

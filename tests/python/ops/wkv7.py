@@ -16,5 +16,4 @@ CASE = OpCase(
     names=("r", "w", "k", "v", "a", "b"),
     states=("state",),
     full_precision=("w",),
-    not_in_states=("r",),
 )

@@ -9,9 +9,9 @@ _load_library()
 
 import torch as _torch
 
-from wkv import nn, ops
+from wkv import compat, nn, ops
 from wkv.models import Model, State, list_models, load
 from wkv.text import Tokenizer, generate, tokenizer
 
 __version__: str = _torch.ops.wkv._version()
-__all__ = ["Model", "State", "Tokenizer", "generate", "list_models", "load", "nn", "ops", "tokenizer"]
+__all__ = ["Model", "State", "Tokenizer", "compat", "generate", "list_models", "load", "nn", "ops", "tokenizer"]

@@ -1,4 +1,5 @@
-"""Finds the compiled libraries and loads them, once, when they fit the running PyTorch."""
+"""Finds the compiled libraries and loads them, once: all of them, or for another PyTorch than they were built for the
+operators' kernels alone, which fit every PyTorch since 2.10."""
 import os
 from pathlib import Path
 
@@ -32,15 +33,36 @@ def load_library() -> None:
         oldest = ".".join(map(str, OLDEST_TORCH))
         raise ImportError(f"wkv needs PyTorch {oldest} or newer, and this is {torch.__version__}")
     folder = library_folder()
-    if _series(built_for(folder)) != _series(torch.__version__):
-        raise ImportError(
-            f"wkv was built for PyTorch {built_for(folder)}, and this is {torch.__version__}: install that one, "
-            "or build wkv again with this one (pip install . --no-build-isolation)"
+    if _fits(folder):
+        _load(folder / "libwkv.so")
+    else:
+        from wkv._register import register
+
+        _load(folder / "libwkv_kernels.so")
+        register()
+
+
+def classes():
+    """The models, tokenizers and generators of C++."""
+    folder = library_folder()
+    if not _fits(folder):
+        raise RuntimeError(
+            f"wkv: this is PyTorch {torch.__version__}, for which only wkv's operators are there: models need the "
+            f"{built_for(folder)} that wkv was built for, or wkv built again with this one "
+            "(pip install . --no-build-isolation)"
         )
+    return torch.classes.wkv
+
+
+def _load(library: Path) -> None:
     try:
-        torch.ops.load_library(folder / "libwkv.so")
+        torch.ops.load_library(library)
     except OSError as error:
-        raise ImportError(f"wkv: {folder / 'libwkv.so'} can't be loaded: {error}") from None
+        raise ImportError(f"wkv: {library} can't be loaded: {error}") from None
+
+
+def _fits(folder: Path) -> bool:
+    return _series(built_for(folder)) == _series(torch.__version__)
 
 
 def _series(version: str) -> tuple[int, ...]:

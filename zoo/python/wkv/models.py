@@ -7,6 +7,8 @@ from operator import index
 
 import torch
 
+from wkv._library import classes
+
 
 class State:
     """What a language model knows after some tokens: a value, constant in size, one row a sequence.
@@ -49,12 +51,12 @@ class State:
     @staticmethod
     def load(path: str | os.PathLike) -> "State":
         """What `save` wrote, on the CPU."""
-        return State(torch.classes.wkv.State.load(_existing(path)))
+        return State(classes().State.load(_existing(path)))
 
     @staticmethod
     def cat(states: Sequence["State"]) -> "State":
         """The rows of several states as one."""
-        return State(torch.classes.wkv.State.cat([state._handle for state in states]))
+        return State(classes().State.cat([state._handle for state in states]))
 
 
 class Model:
@@ -154,7 +156,7 @@ def load(
     else:
         config = _existing(config)
     path = path_or_name if path_or_name in list_models() else _existing(path_or_name)
-    handle = torch.classes.wkv.Model.load(path, config, family or "", dtype)
+    handle = classes().Model.load(path, config, family or "", dtype)
     return Model(handle).to(device)
 
 

@@ -5,6 +5,7 @@ from operator import index
 
 import torch
 
+from wkv._library import classes
 from wkv.models import Model, State
 
 
@@ -35,7 +36,7 @@ class Tokenizer:
 
 def tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
     """By name ("world", "bytes") or by the path of a vocabulary file."""
-    return Tokenizer(torch.classes.wkv.Tokenizer.load(os.fspath(name_or_path)))
+    return Tokenizer(classes().Tokenizer.load(os.fspath(name_or_path)))
 
 
 def generate(
@@ -58,7 +59,7 @@ def generate(
     stop: the text ends before the first of these. state: of what was read before the prompt.
     """
     stops = [stop] if isinstance(stop, str) else list(stop or [])
-    generator = torch.classes.wkv.Generator.start(
+    generator = classes().Generator.start(
         model._handle,
         tokenizer._handle,
         prompt,
