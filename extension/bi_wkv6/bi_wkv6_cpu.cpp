@@ -30,7 +30,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bi_wkv6_backward_cpu(Tensor g
   check_bi_wkv6_gradient("_bi_wkv6_backward", grad_y, r, v);
   const Wkv6Call call("_bi_wkv6_backward", Decay::kPerToken, {r, k, v, w, u, std::nullopt, std::nullopt, false});
   const BiWkv6Kernels& kernels = bi_wkv6_kernels().of[static_cast<int>(io_type(r))];
-  const Tensor y = contiguous(grad_y);
+  const Tensor y = as_contiguous(grad_y);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_r = gradient_of(call.r), grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),
          grad_w = gradient_of(call.w), grad_u = gradient_of(call.u);

@@ -1,7 +1,7 @@
 // The bi_wkv6 kernels of one instruction set; compiled once for each (scripts/cmake/InstructionSets.cmake).
 #include "bi_wkv6/bi_wkv6.h"
-#include "wkv6/wkv6_backward_isa.h"
-#include "wkv6/wkv6_forward_isa.h"
+#include "wkv6/wkv6_scan.h"
+#include "wkv6/wkv6_scan_back.h"
 
 namespace wkv::WKV_ISA {
 namespace {

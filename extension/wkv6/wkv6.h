@@ -65,6 +65,8 @@ struct Wkv6Kernels {
   // Bytes of scratch, to be aligned to 64.
   int64_t (*forward_scratch)(const Wkv6Inputs&);
   int64_t (*backward_scratch)(const Wkv6Inputs&, int64_t length);
+  // One token, row `row` of inputs [rows, ...], on a state in place: 5 N M flops and 2 N M elements of state.
+  void (*decode)(const Wkv6Inputs&, int64_t row, int64_t head, void* state, void* y);
 };
 
 inline constexpr int64_t kWkv6MaxHeadSize = 256;

@@ -1,12 +1,11 @@
 // wkv6_decode_ on the CPU, and what it shares with wkv5_decode_.
 #include "wkv6/wkv6_call.h"
-#include "wkv6/wkv6_decode.h"
 
 namespace wkv {
 
 Tensor wkv6_decode(const char* op, Decay decay, const Wkv6Arguments& x, const Tensor& pool, const Tensor& slots) {
-  const Tensor r = contiguous(x.r), k = contiguous(x.k), v = contiguous(x.v), w = contiguous(x.w), u = contiguous(x.u),
-               slot_row = contiguous(slots);
+  const Tensor r = as_contiguous(x.r), k = as_contiguous(x.k), v = as_contiguous(x.v), w = as_contiguous(x.w),
+               u = as_contiguous(x.u), slot_row = as_contiguous(slots);
   const auto* const slot = static_cast<const int64_t*>(slot_row.const_data_ptr());
   check_slot_values(op, slot, slot_row.size(0), pool.size(0));
   Tensor y = new_empty(v, v.sizes());
@@ -20,7 +19,7 @@ Tensor wkv6_decode(const char* op, Decay decay, const Wkv6Arguments& x, const Te
                           .heads = r.size(1),
                           .key_size = r.size(2),
                           .value_size = v.size(2)};
-  const Wkv6DecodeKernels& kernels = wkv6_decode_kernels().of[static_cast<int>(io_type(r))];
+  const Wkv6Kernels& kernels = wkv6_kernels().of[static_cast<int>(io_type(r))];
   const int64_t bytes = r.scalar_type() == ScalarType::Double ? 8 : 4;
   const int64_t head_bytes = inputs.key_size * inputs.value_size * bytes, slot_bytes = pool.stride(0) * bytes;
   auto* const states = static_cast<char*>(pool.mutable_data_ptr());
@@ -28,7 +27,8 @@ Tensor wkv6_decode(const char* op, Decay decay, const Wkv6Arguments& x, const Te
   const auto step = [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t row = task / inputs.heads, head = task % inputs.heads;
-      kernels.step(inputs, row, head, states + slot[row] * slot_bytes + head * head_bytes, outputs);
+      kernels.decode(inputs, row * inputs.heads + head, head, states + slot[row] * slot_bytes + head * head_bytes,
+                     outputs);
     }
   };
   constexpr int64_t kWorthwhile = 256 << 10;  // bytes of state for a thread, so that its start is worth its cost

@@ -5,44 +5,40 @@
 
 namespace wkv::WKV_ISA {
 
+// The decay factors d of n keys, whose w starts at element `offset`. Calls then(i, d, e^w) for each vector.
+template <class io_t, class acc_t, class Then>
+inline void load_decay_then(const DecayInput& in, int64_t offset, int64_t n, acc_t* d, const Then& then) {
+  if (in.float_w) {
+    load_float_row(row_of<float>(in.w, offset), n, d);
+  } else {
+    load_row(row_of<io_t>(in.w, offset), n, d);
+  }
+  for (int64_t i = 0; i < n; i += kLanes<acc_t>) {
+    const Vec<acc_t> outer = exp(load(d + i));
+    const Vec<acc_t> factor = in.log_decay ? outer : exp(-outer);
+    store(d + i, factor);
+    then(i, factor, outer);
+  }
+}
+
 // The decay factors d of n keys, whose w starts at element `offset`; and the derivatives of d by w where the row
 // `slope` is given. The rows d and slope are padded to whole vectors.
 template <class io_t, class acc_t = accumulate_t<io_t>>
 inline void load_decay(const DecayInput& in, int64_t offset, int64_t n, acc_t* d, acc_t* slope = nullptr) {
-  constexpr int W = kLanes<acc_t>;
-  if (in.float_w) {
-    load_float_row(row_of<float>(in.w, offset), n, d);
-  } else {
-    load_row(row_of<io_t>(in.w, offset), n, d);
-  }
-  for (int64_t i = 0; i < n; i += W) {
-    const Vec<acc_t> outer = exp(load(d + i));
-    const Vec<acc_t> factor = in.log_decay ? outer : exp(-outer);
-    store(d + i, factor);
-    if (slope) {
-      const Vec<acc_t> zero = {};
-      // Where exp(w) overflowed, factor * exp(w) would be 0 * inf.
-      store(slope + i, in.log_decay ? factor : factor == zero ? zero : -outer * factor);
-    }
-  }
+  load_decay_then<io_t>(in, offset, n, d, [&](int64_t i, Vec<acc_t> factor, Vec<acc_t> outer) {
+    const Vec<acc_t> zero = {};
+    // Where exp(w) overflowed, factor * exp(w) would be 0 * inf.
+    if (slope) store(slope + i, in.log_decay ? factor : factor == zero ? zero : -outer * factor);
+  });
 }
 
-// The same, with the derivatives by w of the decay's logarithm, 0 where d is 0.
+// The same with the derivatives of log d, 0 where d is 0.
 template <class io_t, class acc_t = accumulate_t<io_t>>
 inline void load_log_decay(const DecayInput& in, int64_t offset, int64_t n, acc_t* d, acc_t* slope) {
-  constexpr int W = kLanes<acc_t>;
-  if (in.float_w) {
-    load_float_row(row_of<float>(in.w, offset), n, d);
-  } else {
-    load_row(row_of<io_t>(in.w, offset), n, d);
-  }
-  const Vec<acc_t> zero = {}, one = broadcast(acc_t{1});
-  for (int64_t i = 0; i < n; i += W) {
-    const Vec<acc_t> outer = exp(load(d + i));
-    const Vec<acc_t> factor = in.log_decay ? outer : exp(-outer);
-    store(d + i, factor);
+  load_decay_then<io_t>(in, offset, n, d, [&](int64_t i, Vec<acc_t> factor, Vec<acc_t> outer) {
+    const Vec<acc_t> zero = {}, one = broadcast(acc_t{1});
     store(slope + i, in.log_decay ? one : factor == zero ? zero : -outer);
-  }
+  });
 }
 
 }  // namespace wkv::WKV_ISA
