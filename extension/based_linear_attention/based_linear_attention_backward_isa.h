@@ -1,7 +1,8 @@
 // The backward of based_linear_attention: the entry that based_linear_attention_isa.cpp puts into the kernel table.
 //
 // With g = dL/dy, z the normaliser, N the numerator and x the scores, per query t and key s <= t:
-//   dN_t = g_t / (z_t + eps);  dz_t = -(g_t . N_t) / (z_t + eps)^2;  da_ts = dN_t . v_s + dz_t;  dx_ts = da_ts (1 + x_ts)
+//   dN_t = g_t / (z_t + eps);  dz_t = -(g_t . N_t) / (z_t + eps)^2;  da_ts = dN_t . v_s + dz_t;  dx_ts = da_ts (1 +
+//   x_ts)
 // Within the chunk da_ts is taken as dN_t . (v_s - v_t) less the mean of that over s: so it is 0, not a difference of
 // rounded numbers, where a query sees its own token alone.
 // Two sweeps over the chunks; no state is kept. Forwards in time, with the state S before the chunk: the gradient of
@@ -225,8 +226,8 @@ class BasedBackward {
   const BasedGradients grad_;
   Arena arena_;
   const BasedBackwardScratch<acc_t> my_;
-  const int64_t d = in_.feature_size, T = sequence_.length, values = in_.value_size,
-                columns = my_.state.columns, feature_stride = in_.heads * d, value_stride = in_.heads * values;
+  const int64_t d = in_.feature_size, T = sequence_.length, values = in_.value_size, columns = my_.state.columns,
+                feature_stride = in_.heads * d, value_stride = in_.heads * values;
   const acc_t scale = static_cast<acc_t>(1 / __builtin_sqrt(static_cast<double>(d)));
 };
 

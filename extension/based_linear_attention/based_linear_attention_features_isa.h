@@ -10,8 +10,8 @@ namespace wkv::WKV_ISA {
 inline int64_t based_features(int64_t d) { return (d + 1) * (d + 2) / 2; }
 inline int64_t based_full_features(int64_t d) { return 1 + d + d * d; }
 
-// The features (i, j) for first <= i < last, `count` of them from `feature` on. They are taken through a chunk together,
-// so that they and their part of the state stay in the first-level cache.
+// The features (i, j) for first <= i < last, `count` of them from `feature` on. They are taken through a chunk
+// together, so that they and their part of the state stay in the first-level cache.
 struct BasedBlock {
   int64_t first, last, feature, count;
 };
@@ -97,7 +97,8 @@ inline void multiply_pairs_backward(const acc_t* x, int64_t d, const BasedBlock&
   }
 }
 
-// sums[p] += the sum over the chunk of features[p][t] * weights[t], without weights: 1. Space is needed behind the sums.
+// sums[p] += the sum over the chunk of features[p][t] * weights[t], without weights: 1. Space is needed behind the
+// sums.
 template <class acc_t>
 inline void add_over_tokens(const acc_t* features, int64_t count, const acc_t* weights, acc_t* sums) {
   constexpr int W = kLanes<acc_t>;
@@ -141,7 +142,7 @@ class BasedPrefetch {
  private:
   static constexpr int64_t kTokens = 2;
   const BasedInputs& in_;
-  const BasedSequence& sequence_;
+  const BasedSequence sequence_;
   const void* const values_[2];
   int64_t next_;
   const int64_t end_;
@@ -258,5 +259,20 @@ struct BasedStateScratch {
   acc_t* k;                 // [features]
   acc_t *full_kv, *full_k;  // [1 + d + d^2][columns], [1 + d + d^2]
 };
+
+template <class acc_t>
+int64_t based_state_scratch(int64_t d, int64_t values) {
+  Arena arena(nullptr);
+  BasedStateScratch<acc_t>(arena, d, values);
+  return arena.used();
+}
+
+// The state of the head `h` after the one given.
+template <class acc_t, class Pointer>
+inline BasedState<Pointer> head_state(const BasedInputs& in, const BasedState<Pointer>& first, int64_t h) {
+  const int64_t D = based_full_features(in.feature_size);
+  return {first.kv ? row_of<acc_t>(first.kv, h * in.value_size * D) : nullptr,
+          first.k ? row_of<acc_t>(first.k, h * D) : nullptr};
+}
 
 }  // namespace wkv::WKV_ISA

@@ -22,11 +22,11 @@ struct WindowTileScratch {
     scores = arena.take<acc_t>(kWindowKeys * kWindowQueries);
     for (acc_t** row : {&highest, &sum, &factor}) *row = arena.take<acc_t>(kWindowQueries);
   }
-  int64_t columns;                 // head_size, padded
-  acc_t *q, *q_elements;           // [query][columns], [head_size][query]: times the scale
-  acc_t *k, *v;                    // [key][columns]
-  acc_t* scores;                   // [key][query]; then p, not yet divided by its sum
-  acc_t *highest, *sum, *factor;   // [query]: the highest score so far, the sum of p relative to it
+  int64_t columns;                // head_size, padded
+  acc_t *q, *q_elements;          // [query][columns], [head_size][query]: times the scale
+  acc_t *k, *v;                   // [key][columns]
+  acc_t* scores;                  // [key][query]; then p, not yet divided by its sum
+  acc_t *highest, *sum, *factor;  // [query]: the highest score so far, the sum of p relative to it
 };
 
 // The queries first, ..., first + count - 1 of a sequence, at the rows `row`, ... of the past and the tokens.
