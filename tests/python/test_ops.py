@@ -9,7 +9,15 @@ from op_cases import IN_PYTHON, OP_CASES, normal
 from op_checks import assert_bits, assert_close, gradients, loss
 from torch.utils.checkpoint import checkpoint
 
-pytestmark = pytest.mark.parametrize("case", OP_CASES, ids=str)
+
+def ops_that(promise):
+    return pytest.mark.parametrize("case", [case for case in OP_CASES if promise(case)], ids=str)
+
+
+every_op = ops_that(lambda case: True)
+every_op_that_packs = ops_that(lambda case: case.packs)
+every_op_with_a_state = ops_that(lambda case: case.states)
+every_op_that_decodes = ops_that(lambda case: hasattr(torch.ops.wkv, f"{case.name}_decode_"))
 
 
 # --- gradients ---
@@ -25,6 +33,7 @@ def assert_gradients(call, inputs):
 SMALL = {"batch": 1, "size": 3, "dtype": torch.float64, "requires_grad": True}
 
 
+@every_op
 def test_gradients_are_those_of_finite_differences(case):
     arguments, states = case.inputs(time=3, **SMALL)
     assert_gradients(case.op, arguments)
@@ -32,15 +41,15 @@ def test_gradients_are_those_of_finite_differences(case):
         assert_gradients(case.op, [*arguments, *states])
 
 
+@every_op_that_packs
 def test_gradients_of_packed_sequences_are_those_of_finite_differences(case):
-    if not case.packs:
-        pytest.skip("takes no cu_seqlens")
     arguments, _ = case.inputs(time=6, **SMALL)
     _, states = case.inputs(**SMALL | {"batch": 3})
     bounds = torch.tensor([0, 2, 2, 6])
     assert_gradients(lambda *x: case.op(*x, cu_seqlens=bounds), [*arguments, *states])
 
 
+@every_op
 def test_a_second_derivative_is_refused(case):
     inputs = case.all_inputs(dtype=torch.float64, requires_grad=True)
     first = torch.autograd.grad(case.op(*inputs)[0].square().sum(), inputs[0], create_graph=True)[0]
@@ -48,12 +57,14 @@ def test_a_second_derivative_is_refused(case):
         first.sum().backward()
 
 
+@every_op
 def test_checkpointing_changes_nothing(case):
     inputs = case.all_inputs(requires_grad=True)
     expected = gradients(case.op, inputs)
     assert_bits(gradients(lambda *x: checkpoint(case.op, *x, use_reentrant=False), inputs), expected)
 
 
+@every_op
 def test_gradients_of_some_inputs_only(case):
     inputs = case.all_inputs(requires_grad=True)
     expected = gradients(case.op, inputs)
@@ -69,6 +80,7 @@ def test_gradients_of_some_inputs_only(case):
 CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 
 
+@every_op
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
 def test_opcheck(case, dtype):
     for requires_grad in (True, False):
@@ -79,9 +91,8 @@ def test_opcheck(case, dtype):
             )
 
 
+@every_op_that_packs
 def test_opcheck_with_packed_sequences(case):
-    if not case.packs:
-        pytest.skip("takes no cu_seqlens")
     arguments, _ = case.inputs(batch=1, time=6, requires_grad=True)
     torch.library.opcheck(case.overload, (), case.keywords(arguments) | {"cu_seqlens": torch.tensor([0, 2, 6])})
 
@@ -89,6 +100,7 @@ def test_opcheck_with_packed_sequences(case):
 # --- autocast, meta, inference ---
 
 
+@every_op
 def test_autocast_casts_all_but_decays_and_fp32_states(case):
     arguments, states = case.inputs(requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
@@ -101,6 +113,7 @@ def test_autocast_casts_all_but_decays_and_fp32_states(case):
     assert all(x.grad.dtype == torch.float32 for x in arguments)
 
 
+@every_op
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_meta_tensors_give_the_real_shapes(case, dtype):
     inputs = case.all_inputs(dtype=dtype)
@@ -109,6 +122,7 @@ def test_meta_tensors_give_the_real_shapes(case, dtype):
         assert (meta.shape, meta.dtype, meta.stride()) == (real.shape, real.dtype, real.stride())
 
 
+@every_op
 def test_inference_mode(case):
     inputs = case.all_inputs()
     expected = case.op(*inputs)
@@ -119,6 +133,7 @@ def test_inference_mode(case):
 # --- layouts and sizes ---
 
 
+@every_op
 def test_layouts_change_nothing(case):
     inputs = case.all_inputs(requires_grad=True)
     transposed = [x.detach().mT.contiguous().mT if x.ndim > 1 else x.detach() for x in inputs]
@@ -130,11 +145,13 @@ def test_layouts_change_nothing(case):
         assert_bits(gradients(case.op, other), gradients(case.op, inputs))
 
 
+@every_op
 def test_expanded_inputs_are_those_that_they_show(case):
     expanded = [x[:1].expand_as(x) for x in case.all_inputs(batch=3)]
     assert_bits(case.op(*expanded), case.op(*(x.clone() for x in expanded)))
 
 
+@every_op
 @pytest.mark.parametrize("size", [{"batch": 0}, {"time": 0}, {"batch": 0, "time": 0}], ids=str)
 def test_nothing_in_gives_nothing_out(case, size):
     inputs = case.all_inputs(**size, requires_grad=True)
@@ -147,6 +164,7 @@ def test_nothing_in_gives_nothing_out(case, size):
 LENGTHS = [1, 15, 16, 17, 100_000]
 
 
+@every_op
 @pytest.mark.parametrize("time", LENGTHS)
 def test_fp32_is_fp64_rounded_at_every_length(case, time):
     inputs = case.all_inputs(batch=1, time=time, heads=1)
@@ -154,10 +172,9 @@ def test_fp32_is_fp64_rounded_at_every_length(case, time):
     assert_close([x.double() for x in case.op(*inputs)], exact, 1e-4)
 
 
+@every_op_with_a_state
 @pytest.mark.parametrize("time", LENGTHS)
 def test_a_sequence_can_be_cut(case, time):
-    if not case.states:
-        pytest.skip("has no state")
     arguments, states = case.inputs(batch=1, time=time, heads=1, dtype=torch.float64)
     whole, *expected = case.op(*arguments, *states)
     pieces, has_time = [], [dimension is not None for dimension in case.dimensions("time")]
@@ -167,6 +184,7 @@ def test_a_sequence_can_be_cut(case, time):
     assert_close([torch.cat(pieces, dim=1), *states], [whole, *expected], 1e-12)
 
 
+@every_op
 def test_threads_do_not_disturb_one_another(case):
     inputs = [case.all_inputs(time=33, seed=seed, requires_grad=True) for seed in range(8)]
     expected = [gradients(case.op, x) for x in inputs]
@@ -188,11 +206,10 @@ def decode(case, inputs):
 
 @pytest.fixture
 def decode_op(case):
-    if not hasattr(torch.ops.wkv, f"{case.name}_decode_"):
-        pytest.skip("has no decode op")
     return getattr(torch.ops.wkv, f"{case.name}_decode_").default
 
 
+@every_op_that_decodes
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_decoding_is_a_step_of_the_op_in_place(case, decode_op, dtype):
     inputs = case.all_inputs(batch=3, time=1, dtype=dtype)
@@ -202,11 +219,13 @@ def test_decoding_is_a_step_of_the_op_in_place(case, decode_op, dtype):
     assert_close([decode_op(*arguments, pool, slots), pool], [y[:, 0], expected], 1e-6 if dtype != torch.bfloat16 else 1e-2)
 
 
+@every_op_that_decodes
 def test_decoding_conforms(case, decode_op):
     arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
     torch.library.opcheck(decode_op, (*arguments, pool, slots), test_utils=CHECKS)
 
 
+@every_op_that_decodes
 def test_decoding_changes_what_a_gradient_needed(case, decode_op):
     arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
     factor = torch.ones((), requires_grad=True)
@@ -216,6 +235,7 @@ def test_decoding_changes_what_a_gradient_needed(case, decode_op):
         before.backward()
 
 
+@every_op_that_decodes
 def test_decoding_in_inference_mode(case, decode_op):
     arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
     with torch.inference_mode():
@@ -224,6 +244,7 @@ def test_decoding_in_inference_mode(case, decode_op):
     assert_bits([y, own], [decode_op(*arguments, pool, slots), pool])
 
 
+@every_op_that_decodes
 def test_decoding_compiled_writes_into_the_pool(case, decode_op):
     torch._dynamo.reset()
     compiled = torch.compile(lambda *x: decode_op(*x) * 2, fullgraph=True, backend="aot_eager")
@@ -233,6 +254,7 @@ def test_decoding_compiled_writes_into_the_pool(case, decode_op):
     assert_bits([own], [pool])
 
 
+@every_op_that_decodes
 def test_decoding_under_autocast_keeps_the_pool(case, decode_op):
     arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
     with torch.autocast("cpu", torch.bfloat16):
@@ -247,6 +269,7 @@ def tensor_arguments(case):
     return [a for a in case.overload._schema.arguments if str(a.type) == "Tensor"]
 
 
+@every_op
 @pytest.mark.parametrize("device", ["cpu", pytest.param("meta", marks=pytest.mark.skipif(IN_PYTHON, reason="unchecked"))])
 def test_a_wrong_shape_is_a_runtime_error_that_begins_with_the_op(case, device):
     inputs = [x.to(device) for x in case.all_inputs()]
@@ -258,6 +281,7 @@ def test_a_wrong_shape_is_a_runtime_error_that_begins_with_the_op(case, device):
             case.op(*wrong)
 
 
+@every_op
 def test_none_for_a_tensor_is_refused(case):
     keywords = case.keywords(case.all_inputs())
     for argument in tensor_arguments(case):
