@@ -1,5 +1,5 @@
-// The schemas of all ops. Names with a leading underscore are internal: the backward of an op takes the gradients of its
-// outputs, then its arguments, and returns the gradients of its floating-point arguments in their order; that of an
+// The schemas of all ops. Names with a leading underscore are internal: the backward of an op takes the gradients of
+// its outputs, then its arguments, and returns the gradients of its floating-point arguments in their order; that of an
 // argument which was not given is an empty tensor.
 #include "core/cpu_features.h"
 #include "core/stable.h"
