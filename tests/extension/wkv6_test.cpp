@@ -194,6 +194,16 @@ TEST_P(Wkv5And6, a_nan_reaches_all_outputs_that_its_argument_has_a_part_in) {
   }
 }
 
+TEST_P(Wkv5And6, one_token_without_a_state_starts_from_zeros) {
+  for (const OpShape& shape : {OpShape{.time = 1, .key = 64, .value = 64}, {.time = 1, .key = 20, .value = 33}}) {
+    const OpInputs inputs = make_inputs(row(), shape, at::kDouble, 27);
+    const Tensors none = row().call(inputs.arguments, {}, {});
+    const Tensors zeros = row().call(inputs.arguments, {at::zeros_like(inputs.states[0])}, {});
+    EXPECT_TRUE(at::equal(none[0], zeros[0]));
+    EXPECT_TRUE(at::equal(none[1], zeros[1]));
+  }
+}
+
 TEST_P(Wkv5And6, a_second_derivative_is_refused) {
   const OpInputs inputs = make_inputs(row(), {}, at::kDouble, 25, true);
   const at::Tensor y = row().call(inputs.arguments, inputs.states, {})[0];
