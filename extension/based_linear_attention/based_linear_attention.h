@@ -50,19 +50,18 @@ struct BasedGradients {
   BasedState<void*> before;  // null, each by itself: not wanted
 };
 
-// A part of a forward: tokens begin, ..., end - 1 of the sequence and values first_value, ..., last_value - 1. begin is
-// a multiple of kBasedChunk, and so is end unless it is the sequence's; first_value is one of kBasedColumnBlock.
+// Heads from the sequence's on, whose states follow one another, and the values first_value, ..., last_value - 1;
+// first_value is a multiple of kBasedColumnBlock.
 struct BasedPart {
-  int64_t begin, end, first_value, last_value;
+  int64_t heads, first_value, last_value;
 };
 
 struct BasedKernels {
-  // Parts of the same values follow one another in time, from token 0 to the last, with the same scratch: it carries
-  // the state. The part with the value 0 writes the k state.
+  // y and the states of the part; the k states come with the value 0.
   void (*forward)(const BasedInputs&, const BasedSequence&, const BasedOutputs&, const BasedPart&, void* scratch);
   void (*backward)(const BasedInputs&, const BasedSequence&, const BasedGradients&, void* scratch);
   // Bytes of scratch, to be aligned to 64.
-  int64_t (*forward_scratch)(const BasedInputs&);
+  int64_t (*forward_scratch)(const BasedInputs&, const BasedPart&);
   int64_t (*backward_scratch)(const BasedInputs&, int64_t length);
 };
 

@@ -1,7 +1,8 @@
 // The backward of based_linear_attention: the entry that based_linear_attention_isa.cpp puts into the kernel table.
 //
 // With g = dL/dy, z the normaliser, N the numerator and x the scores, per query t and key s <= t:
-//   dN_t = g_t / (z_t + eps);  dz_t = -(g_t . N_t) / (z_t + eps)^2;  da_ts = dN_t . v_s + dz_t;  dx_ts = da_ts (1 + x_ts)
+//   dN_t = g_t / (z_t + eps);  dz_t = -(g_t . N_t) / (z_t + eps)^2;  da_ts = dN_t . v_s + dz_t;  dx_ts = da_ts (1 +
+//   x_ts)
 // Within the chunk da_ts is taken as dN_t . (v_s - v_t) less the mean of that over s: so it is 0, not a difference of
 // rounded numbers, where a query sees its own token alone.
 // Two sweeps over the chunks; no state is kept. Forwards in time, with the state S before the chunk: the gradient of
@@ -17,9 +18,9 @@ template <class acc_t>
 struct BasedBackwardScratch {
   BasedBackwardScratch(Arena& arena, int64_t d, int64_t values, int64_t length) : state(arena, d, values) {
     constexpr int64_t C = kBasedChunk;
-    for (acc_t** elements : {&q, &k, &dx}) *elements = arena.take<acc_t>((d + 1) * C);
+    for (acc_t** elements : {&q, &k, &dx, &dz_dx}) *elements = arena.take<acc_t>((d + 1) * C);
     for (acc_t** features : {&q_features, &k_features, &products}) {
-      *features = arena.take<acc_t>(based_features(d) * C);
+      *features = arena.take<acc_t>(based_largest_block(d) * C);
     }
     for (acc_t** rows : {&v, &g, &dv}) *rows = arena.take<acc_t>(C * state.columns);
     transposed = arena.take<acc_t>(values * C);
@@ -29,8 +30,8 @@ struct BasedBackwardScratch {
     buffer = arena.take<acc_t>(C * (padded<acc_t>(d) > state.columns ? padded<acc_t>(d) : state.columns));
   }
   BasedStateScratch<acc_t> state;             // S, then R
-  acc_t *q, *k, *dx;                          // [d + 1][token]
-  acc_t *q_features, *k_features, *products;  // [features][token]
+  acc_t *q, *k, *dx, *dz_dx;                  // [d + 1][token]
+  acc_t *q_features, *k_features, *products;  // [features of a block][token]
   acc_t *v, *g, *dv;                          // [token][columns]
   acc_t* transposed;                          // g or v: [values][token]
   acc_t *a, *ds, *m;                          // [token][token]
@@ -72,11 +73,16 @@ class BasedBackward {
   static constexpr int W = kLanes<acc_t>;
   using V = Vec<acc_t>;
 
-  void load_features(const BasedRows& at, int64_t n) {
+  void load_chunk(const BasedRows& at, int64_t n) {
     load_elements(row_of<io_t>(in_.q, at.feature), feature_stride, n, d, scale, my_.buffer, my_.q);
     load_elements(row_of<io_t>(in_.k, at.feature), feature_stride, n, d, acc_t{1}, my_.buffer, my_.k);
-    multiply_pairs(my_.q, d, acc_t{0.5}, my_.q_features);
-    multiply_pairs(my_.k, d, acc_t{1}, my_.k_features);
+    for (acc_t* dx : {my_.dx, my_.dz_dx}) {
+      for (int64_t i = 0; i < d * C; ++i) dx[i] = 0;
+    }
+  }
+  void multiply_features(const BasedBlock& block) {
+    multiply_pairs(my_.q, d, block, acc_t{0.5}, my_.q_features);
+    multiply_pairs(my_.k, d, block, acc_t{1}, my_.k_features);
   }
   void load_values(const void* from, const BasedRows& at, int64_t n, acc_t* rows) {
     for (int64_t i = 0; i < n; ++i) {
@@ -87,15 +93,45 @@ class BasedBackward {
   // Sweep forwards: tokens t, ..., t + n - 1.
   void query_gradients(int64_t t, int64_t n) {
     const BasedRows at(in_, sequence_, t);
-    load_features(at, n);
+    load_chunk(at, n);
     load_values(in_.v, at, n, my_.v);
     load_transposed(row_of<io_t>(grad_.y, at.value), value_stride, n, values, acc_t{1}, my_.buffer, my_.transposed);
     const Matrix<acc_t> g{my_.transposed, C}, v{my_.v, columns};
 
-    read_normaliser(my_.q_features, count, my_.state.k, my_.z);
     multiply<Into::kZero>(n, LeftFactor<acc_t>{my_.v, columns, 1}, g, values, C, Matrix<acc_t>{my_.m, C});
-    for (int64_t i = 0; i < C; ++i) my_.own[i] = i < n && in_.normalize ? my_.m[i * C + i] : 0;
-    for (int64_t c = 0; c < C; c += W) store(my_.dot + c, -load(my_.z + c) * load(my_.own + c));
+    for (int64_t i = 0; i < C; ++i) {
+      my_.own[i] = i < n && in_.normalize ? my_.m[i * C + i] : 0;
+      my_.z[i] = my_.dot[i] = 0;
+    }
+    // From before the chunk: z, g_t . N_t, and of the gradient of q_t what dN_t and what dz_t are multiplied with.
+    BasedPrefetch<io_t> prefetch(in_, sequence_, t + C, in_.v, grad_.y);
+    for_feature_blocks(d, [&](const BasedBlock& block) {
+      const Matrix<acc_t> S{my_.state.kv + block.feature * columns, columns}, products{my_.products, C};
+      acc_t* const K = my_.state.k + block.feature;
+      prefetch();
+      multiply_features(block);
+      prefetch();
+      multiply<Into::kZero>(block.count, LeftFactor<acc_t>{S.data, columns, 1}, g, values, C, products);
+      prefetch();
+      add_normaliser(my_.q_features, block.count, K, my_.z);
+      for (int64_t c = 0; c < C; c += W) {
+        V sum = load(my_.dot + c);
+        for (int64_t p = 0; p < block.count; ++p) {
+          sum = fma(load(my_.q_features + p * C + c), load(products[p] + c), sum);
+        }
+        store(my_.dot + c, sum);
+      }
+      multiply_pairs_backward(
+          my_.q, d, block, acc_t{0.5}, [&](int64_t p, int64_t c) { return load(products[p] + c); }, my_.dx);
+      multiply_pairs_backward(
+          my_.q, d, block, acc_t{0.5}, [&](int64_t p, int64_t) { return broadcast(K[p]); }, my_.dz_dx);
+      prefetch();
+      add_over_tokens<acc_t>(my_.k_features, block.count, nullptr, K);
+      multiply<Into::kSum>(block.count, LeftFactor<acc_t>{my_.k_features, C, 1}, v, n, columns, S);
+    });
+    for (int64_t c = 0; c < C; c += W) {
+      store(my_.dot + c, load(my_.dot + c) - load(my_.z + c) * load(my_.own + c));
+    }
     for_scores_of_keys(my_.q, my_.k, n, d, my_.a, [&](int64_t s, int64_t c, V x, auto seen) {
       const V a = seen ? fma(x, fma(x, broadcast(acc_t{0.5}), broadcast(acc_t{1})), broadcast(acc_t{1})) : V{};
       store(my_.z + c, load(my_.z + c) + a);
@@ -103,19 +139,6 @@ class BasedBackward {
       store(my_.m + s * C + c, product);
       store(my_.dot + c, seen ? fma(a, product, load(my_.dot + c)) : load(my_.dot + c));
     });
-    for (int64_t p = 0; p < count; p += kBasedFeatureBlock) {
-      const int64_t block = count - p < kBasedFeatureBlock ? count - p : kBasedFeatureBlock;
-      const Matrix<acc_t> S{my_.state.kv + p * columns, columns}, products{my_.products + p * C, C};
-      multiply<Into::kZero>(block, LeftFactor<acc_t>{S.data, columns, 1}, g, values, C, products);
-      multiply<Into::kSum>(block, LeftFactor<acc_t>{my_.k_features + p * C, C, 1}, v, n, columns, S);
-    }
-    for (int64_t c = 0; c < C; c += W) {
-      V sum = load(my_.dot + c);
-      for (int64_t p = 0; p < count; ++p) {
-        sum = fma(load(my_.q_features + p * C + c), load(my_.products + p * C + c), sum);
-      }
-      store(my_.dot + c, sum);
-    }
 
     acc_t *const inverse = my_.inverse + t, *const dz = my_.dz + t, *const mean = my_.mean + t;
     for (int64_t i = 0; i < C; ++i) {
@@ -125,14 +148,12 @@ class BasedBackward {
       mean[i] = divided ? (my_.dot[i] - eps * own) * inverse[i] * inverse[i] : 0;
       dz[i] = -(mean[i] + own * inverse[i]);
     }
-    const acc_t* const K = my_.state.k;
-    multiply_pairs_backward(
-        my_.q, d, acc_t{0.5},
-        [&](int64_t p, int64_t c) {
-          return fma(load(my_.products + p * C + c), load(inverse + c), broadcast(K[p]) * load(dz + c));
-        },
-        my_.dx);
-    add_over_tokens<acc_t>(my_.k_features, count, nullptr, my_.state.k);
+    for (int64_t i = 0; i < d; ++i) {
+      for (int64_t c = 0; c < C; c += W) {
+        acc_t* const dx = my_.dx + i * C + c;
+        store(dx, fma(load(dx), load(inverse + c), load(my_.dz_dx + i * C + c) * load(dz + c)));
+      }
+    }
     for (int64_t s = 0; s < n; ++s) {
       for (int64_t c = 0; c < C; c += W) {
         const V x = load(my_.a + s * C + c), da = fma(load(my_.m + s * C + c), load(inverse + c), -load(mean + c));
@@ -148,7 +169,7 @@ class BasedBackward {
   // Sweep backwards.
   void key_gradients(int64_t t, int64_t n) {
     const BasedRows at(in_, sequence_, t);
-    load_features(at, n);
+    load_chunk(at, n);
     load_values(grad_.y, at, n, my_.g);
     load_transposed(row_of<io_t>(in_.v, at.value), value_stride, n, values, acc_t{1}, my_.buffer, my_.transposed);
     const acc_t *const inverse = my_.inverse + t, *const dz = my_.dz + t, *const mean = my_.mean + t;
@@ -161,18 +182,23 @@ class BasedBackward {
     const Matrix<acc_t> v{my_.transposed, C}, dN{my_.g, columns}, dv{my_.dv, columns};
 
     for (int64_t i = 0; i < n * columns; ++i) my_.dv[i] = 0;
-    for (int64_t p = 0; p < count; p += kBasedFeatureBlock) {
-      const int64_t block = count - p < kBasedFeatureBlock ? count - p : kBasedFeatureBlock;
-      const Matrix<acc_t> R{my_.state.kv + p * columns, columns}, products{my_.products + p * C, C};
-      multiply<Into::kZero>(block, LeftFactor<acc_t>{R.data, columns, 1}, v, values, C, products);
-      multiply<Into::kSum>(n, LeftFactor<acc_t>{my_.k_features + p * C, 1, C}, R, block, columns, dv);
-      multiply<Into::kSum>(block, LeftFactor<acc_t>{my_.q_features + p * C, C, 1}, dN, n, columns, R);
-    }
-    const acc_t* const r = my_.state.k;
-    multiply_pairs_backward(
-        my_.k, d, acc_t{1}, [&](int64_t p, int64_t c) { return load(my_.products + p * C + c) + broadcast(r[p]); },
-        my_.dx);
-    add_over_tokens<acc_t>(my_.q_features, count, dz, my_.state.k);
+    BasedPrefetch<io_t> prefetch(in_, sequence_, t - C, in_.v, grad_.y);
+    for_feature_blocks(d, [&](const BasedBlock& block) {
+      const Matrix<acc_t> R{my_.state.kv + block.feature * columns, columns}, products{my_.products, C};
+      acc_t* const r = my_.state.k + block.feature;
+      prefetch();
+      multiply_features(block);
+      prefetch();
+      multiply<Into::kZero>(block.count, LeftFactor<acc_t>{R.data, columns, 1}, v, values, C, products);
+      prefetch();
+      multiply_pairs_backward(
+          my_.k, d, block, acc_t{1}, [&](int64_t p, int64_t c) { return load(products[p] + c) + broadcast(r[p]); },
+          my_.dx);
+      multiply<Into::kSum>(n, LeftFactor<acc_t>{my_.k_features, 1, C}, R, block.count, columns, dv);
+      prefetch();
+      add_over_tokens<acc_t>(my_.q_features, block.count, dz, r);
+      multiply<Into::kSum>(block.count, LeftFactor<acc_t>{my_.q_features, C, 1}, dN, n, columns, R);
+    });
 
     // Within the chunk; rows are queries here, lanes are keys.
     multiply<Into::kZero>(n, LeftFactor<acc_t>{my_.g, columns, 1}, v, values, C, Matrix<acc_t>{my_.m, C});
@@ -200,8 +226,8 @@ class BasedBackward {
   const BasedGradients grad_;
   Arena arena_;
   const BasedBackwardScratch<acc_t> my_;
-  const int64_t d = in_.feature_size, T = sequence_.length, count = based_features(d), values = in_.value_size,
-                columns = my_.state.columns, feature_stride = in_.heads * d, value_stride = in_.heads * values;
+  const int64_t d = in_.feature_size, T = sequence_.length, values = in_.value_size, columns = my_.state.columns,
+                feature_stride = in_.heads * d, value_stride = in_.heads * values;
   const acc_t scale = static_cast<acc_t>(1 / __builtin_sqrt(static_cast<double>(d)));
 };
 

@@ -13,13 +13,6 @@ namespace {
 
 using OptionalTensor = std::optional<Tensor>;
 
-constexpr int64_t kTokensInTurn = 2 * kBasedChunk;
-constexpr int64_t kScratchTogether = 1024 << 10;  // bytes: a part of a core's second-level cache
-
-OptionalTensor contiguous_if_given(const OptionalTensor& x) {
-  return x ? OptionalTensor(contiguous(*x)) : std::nullopt;
-}
-
 struct BasedCall {
   Tensor q, k, v;
   OptionalTensor kv_state, k_state;
@@ -33,8 +26,8 @@ struct BasedCall {
       : q(contiguous(q_)),
         k(contiguous(k_)),
         v(contiguous(v_)),
-        kv_state(contiguous_if_given(kv_state_)),
-        k_state(contiguous_if_given(k_state_)),
+        kv_state(kv_state_ ? OptionalTensor(contiguous(*kv_state_)) : std::nullopt),
+        k_state(k_state_ ? OptionalTensor(contiguous(*k_state_)) : std::nullopt),
         sequences(sequences_of(op, q.size(0), q.size(1), cu_seqlens)),
         inputs{.q = q.const_data_ptr(),
                .k = k.const_data_ptr(),
@@ -46,7 +39,12 @@ struct BasedCall {
                .eps = eps},
         kernels(based_kernels().of[static_cast<int>(io_type(q))]) {}
 
-  int64_t heads() const { return static_cast<int64_t>(sequences.size()) * inputs.heads; }
+  int64_t rows() const { return static_cast<int64_t>(sequences.size()); }
+  // Heads whose states a core's second-level cache holds.
+  int64_t heads_together() const {
+    constexpr int64_t kElements = 1 << 18;
+    return std::max<int64_t>(1, kElements / (features() * inputs.value_size));
+  }
 
   // Head `head` of sequence `row` in tensors of states; null where there is none.
   template <class Pointer>
@@ -67,10 +65,12 @@ struct BasedCall {
   // Tasks to give to a thread at least, so that one start of a thread is worth its cost.
   int64_t grain(int64_t tasks) const {
     constexpr int64_t kWorthwhile = 1 << 18;  // state elements times tokens: some 20 microseconds
-    const int64_t d = inputs.feature_size, features = (d + 1) * (d + 2) / 2;
-    const int64_t total = (q.size(0) * q.size(1) + 1) * inputs.heads * features * inputs.value_size;
+    const int64_t total = (q.size(0) * q.size(1) + 1) * inputs.heads * features() * inputs.value_size;
     return std::max<int64_t>(1, tasks * kWorthwhile / std::max<int64_t>(1, total));
   }
+
+ private:
+  int64_t features() const { return (inputs.feature_size + 1) * (inputs.feature_size + 2) / 2; }
 };
 
 std::tuple<Tensor, Tensor, Tensor> based_linear_attention_cpu(Tensor q, Tensor k, Tensor v, OptionalTensor kv_state,
@@ -83,37 +83,27 @@ std::tuple<Tensor, Tensor, Tensor> based_linear_attention_cpu(Tensor q, Tensor k
   Tensor kv_after = new_empty(call.v, shapes.kv, state_type(call.q));
   Tensor k_after = new_empty(call.v, shapes.k, state_type(call.q));
   void *const outputs = y.mutable_data_ptr(), *const kv_states = kv_after.mutable_data_ptr(),
-                    *const k_states = k_after.mutable_data_ptr();
+              *const k_states = k_after.mutable_data_ptr();
 
-  const int64_t heads = call.heads(), values = call.inputs.value_size;
-  if (heads == 0) return {y, kv_after, k_after};
-  // Columns are divided only where there are too few heads to occupy the threads.
-  const int64_t threads = torch::stable::get_num_threads();
-  const int64_t blocks = (values + kBasedColumnBlock - 1) / kBasedColumnBlock;
-  const int64_t parts = std::clamp<int64_t>((threads + heads - 1) / heads, 1, blocks);
+  const int64_t heads = call.inputs.heads, values = call.inputs.value_size, rows = call.rows();
+  if (rows * heads == 0) return {y, kv_after, k_after};
+  // A task takes several heads of a sequence; heads are parted, and then columns are, where there are too few tasks to
+  // occupy the threads.
+  const int64_t threads = torch::stable::get_num_threads(),
+                blocks = (values + kBasedColumnBlock - 1) / kBasedColumnBlock;
+  const int64_t together = std::clamp<int64_t>(rows * heads / threads, 1, std::min(heads, call.heads_together()));
+  const int64_t groups = (heads + together - 1) / together;
+  const int64_t parts = std::clamp<int64_t>((threads + rows * groups - 1) / (rows * groups), 1, blocks);
   const int64_t width = (blocks + parts - 1) / parts * kBasedColumnBlock;
-  const int64_t tasks_of_row = call.inputs.heads * parts;
-  parallel_for(0, heads * parts, call.grain(heads * parts), [&](int64_t first, int64_t last) {
-    const int64_t bytes = call.kernels.forward_scratch(call.inputs);
-    const int64_t together = std::clamp<int64_t>(kScratchTogether / bytes, 1, last - first);
-    const Scratch scratch(together * bytes);
-    // Heads of a sequence take turns every few tokens: their rows share pages.
-    for (int64_t begin = first, end; begin < last; begin = end) {
-      const int64_t row = begin / tasks_of_row, length = call.sequences[row].length;
-      end = std::min({last, begin + together, (row + 1) * tasks_of_row});
-      int64_t token = 0;
-      do {
-        const int64_t next_token = std::min(token + kTokensInTurn, length);
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t head = task / parts % call.inputs.heads, first_value = task % parts * width;
-          if (first_value >= values) continue;
-          call.kernels.forward(call.inputs, call.sequence(row, head),
-                               {outputs, call.state_of(kv_states, k_states, row, head)},
-                               {token, next_token, first_value, std::min(values, first_value + width)},
-                               scratch.get() + (task - begin) * bytes);
-        }
-        token = next_token;
-      } while (token < length);
+  const int64_t tasks = rows * groups * parts;
+  parallel_for(0, tasks, call.grain(tasks), [&](int64_t begin, int64_t end) {
+    const Scratch scratch(call.kernels.forward_scratch(call.inputs, {together, 0, std::min(width, values)}));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t row = task / parts / groups, head = task / parts % groups * together, first = task % parts * width;
+      if (first >= values) continue;
+      call.kernels.forward(call.inputs, call.sequence(row, head),
+                           {outputs, call.state_of(kv_states, k_states, row, head)},
+                           {std::min(together, heads - head), first, std::min(values, first + width)}, scratch.get());
     }
   });
   return {y, kv_after, k_after};
@@ -130,9 +120,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> based_linear_attention_backwa
   grad_kv_state = contiguous(grad_kv_state);
   grad_k_state = contiguous(grad_k_state);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
-  const auto gradient_if_given = [&](const OptionalTensor& x) {
-    return x ? gradient_of(*x) : new_empty(grad_y, {0});
-  };
+  const auto gradient_if_given = [&](const OptionalTensor& x) { return x ? gradient_of(*x) : new_empty(grad_y, {0}); };
   Tensor grad_q = gradient_of(call.q), grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),
          grad_kv_before = gradient_if_given(call.kv_state), grad_k_before = gradient_if_given(call.k_state);
   const BasedGradients all{.y = grad_y.const_data_ptr(),
@@ -147,8 +135,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> based_linear_attention_backwa
   for (const Sequence& sequence : call.sequences) {
     scratch_bytes = std::max(scratch_bytes, call.kernels.backward_scratch(call.inputs, sequence.length));
   }
-  if (call.heads() > 0) {
-    parallel_for(0, call.heads(), call.grain(call.heads()), [&](int64_t first, int64_t last) {
+  const int64_t tasks = call.rows() * call.inputs.heads;
+  if (tasks > 0) {
+    parallel_for(0, tasks, call.grain(tasks), [&](int64_t first, int64_t last) {
       const Scratch scratch(scratch_bytes);
       for (int64_t task = first; task < last; ++task) {
         const int64_t row = task / call.inputs.heads, head = task % call.inputs.heads;

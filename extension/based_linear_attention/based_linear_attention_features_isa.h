@@ -10,8 +10,21 @@ namespace wkv::WKV_ISA {
 inline int64_t based_features(int64_t d) { return (d + 1) * (d + 2) / 2; }
 inline int64_t based_full_features(int64_t d) { return 1 + d + d * d; }
 
-// Features that are taken through a chunk together: that part of the state stays in the first-level cache.
-inline constexpr int64_t kBasedFeatureBlock = 32;
+// The features (i, j) for first <= i < last, `count` of them from `feature` on. They are taken through a chunk
+// together, so that they and their part of the state stay in the first-level cache.
+struct BasedBlock {
+  int64_t first, last, feature, count;
+};
+inline constexpr int64_t kBasedBlockFeatures = 32;  // at least, in a block that is not the last
+inline int64_t based_largest_block(int64_t d) { return kBasedBlockFeatures + d; }
+
+template <class Use>
+inline void for_feature_blocks(int64_t d, const Use& use) {
+  for (BasedBlock block{0, 0, 0, 0}; block.last <= d; use(block)) {
+    block = {block.last, block.last, block.feature + block.count, 0};
+    while (block.last <= d && block.count < kBasedBlockFeatures) block.count += d + 1 - block.last++;
+  }
+}
 
 // --- a chunk of tokens ---
 
@@ -47,11 +60,11 @@ inline void load_elements(const io_t* from, int64_t stride, int64_t n, int64_t d
   for (int64_t t = 0; t < kBasedChunk; ++t) x[d * kBasedChunk + t] = t < n ? 1 : 0;
 }
 
-// features[p][t] = x_i x_j; of squares but 1 * 1 times square_factor.
+// features[p][t] = x_i x_j, for the block; of squares but 1 * 1 times square_factor.
 template <class acc_t>
-inline void multiply_pairs(const acc_t* x, int64_t d, acc_t square_factor, acc_t* features) {
+inline void multiply_pairs(const acc_t* x, int64_t d, const BasedBlock& block, acc_t square_factor, acc_t* features) {
   constexpr int W = kLanes<acc_t>;
-  for (int64_t i = 0; i <= d; ++i) {
+  for (int64_t i = block.first; i < block.last; ++i) {
     for (int64_t c = 0; c < kBasedChunk; c += W) {
       const Vec<acc_t> left = load(x + i * kBasedChunk + c);
       acc_t* to = features + c;
@@ -62,31 +75,30 @@ inline void multiply_pairs(const acc_t* x, int64_t d, acc_t square_factor, acc_t
   }
 }
 
-// dx[i][t] = sum over the pairs of the gradients gradient(p, t) of the features.
+// dx[i][t] += the sum over the pairs of the block with the gradients gradient(p, t) of the features, p from 0 on.
 template <class acc_t, class Gradient>
-inline void multiply_pairs_backward(const acc_t* x, int64_t d, acc_t square_factor, const Gradient& gradient,
-                                    acc_t* dx) {
+inline void multiply_pairs_backward(const acc_t* x, int64_t d, const BasedBlock& block, acc_t square_factor,
+                                    const Gradient& gradient, acc_t* dx) {
   constexpr int W = kLanes<acc_t>;
   using V = Vec<acc_t>;
-  for (int64_t i = 0; i < d * kBasedChunk; ++i) dx[i] = 0;
-  int64_t first = 0;
-  for (int64_t i = 0; i < d; first += d + 1 - i, ++i) {
+  int64_t p = 0;
+  for (int64_t i = block.first; i < block.last && i < d; p += d + 1 - i, ++i) {
     for (int64_t c = 0; c < kBasedChunk; c += W) {
       const V left = load(x + i * kBasedChunk + c);
-      V sum = load(dx + i * kBasedChunk + c);
-      sum = fma(2 * square_factor * left, gradient(first, c), sum);
+      V sum = fma(2 * square_factor * left, gradient(p, c), load(dx + i * kBasedChunk + c));
       for (int64_t j = i + 1; j < d; ++j) {
-        const V g = gradient(first + j - i, c);
+        const V g = gradient(p + j - i, c);
         sum = fma(g, load(x + j * kBasedChunk + c), sum);
-        acc_t* other = dx + j * kBasedChunk + c;
+        acc_t* const other = dx + j * kBasedChunk + c;
         store(other, fma(g, left, load(other)));
       }
-      store(dx + i * kBasedChunk + c, sum + gradient(first + d - i, c));
+      store(dx + i * kBasedChunk + c, sum + gradient(p + d - i, c));
     }
   }
 }
 
-// sums[p] += sum over the chunk of features[p][t] * weights[t]; without weights: 1.
+// sums[p] += the sum over the chunk of features[p][t] * weights[t], without weights: 1. Space is needed behind the
+// sums.
 template <class acc_t>
 inline void add_over_tokens(const acc_t* features, int64_t count, const acc_t* weights, acc_t* sums) {
   constexpr int W = kLanes<acc_t>;
@@ -102,6 +114,39 @@ inline void add_over_tokens(const acc_t* features, int64_t count, const acc_t* w
     store(sums + p, load(sums + p) + sums_of_rows(rows));
   }
 }
+
+// The rows of a chunk that is soon to be read, asked for a few at a time while an earlier chunk is computed: rows of a
+// head are too far apart for the hardware to foresee, and all of them at once are more lines than a core can wait for.
+template <class io_t>
+class BasedPrefetch {
+ public:
+  // Of the tokens t, ..., t + kBasedChunk - 1: q, k and two tensors of values.
+  BasedPrefetch(const BasedInputs& in, const BasedSequence& sequence, int64_t t, const void* values_1,
+                const void* values_2)
+      : in_(in),
+        sequence_(sequence),
+        values_{values_1, values_2},
+        next_(t < 0 ? 0 : t),
+        end_(t + kBasedChunk < sequence.length ? t + kBasedChunk : sequence.length) {}
+
+  // A part of them: to be called four times in each block of features.
+  [[gnu::always_inline]] void operator()() {
+    for (int64_t i = 0; i < kTokens && next_ < end_; ++i, ++next_) {
+      const BasedRows at(in_, sequence_, next_);
+      prefetch_row(row_of<io_t>(in_.q, at.feature), in_.feature_size);
+      prefetch_row(row_of<io_t>(in_.k, at.feature), in_.feature_size);
+      for (const void* values : values_) prefetch_row(row_of<io_t>(values, at.value), in_.value_size);
+    }
+  }
+
+ private:
+  static constexpr int64_t kTokens = 2;
+  const BasedInputs& in_;
+  const BasedSequence sequence_;
+  const void* const values_[2];
+  int64_t next_;
+  const int64_t end_;
+};
 
 // --- states ---
 
@@ -168,7 +213,7 @@ struct BasedStateScratch {
   BasedStateScratch(Arena& arena, int64_t d, int64_t value_count)
       : feature_size(d), values(value_count), columns(padded<acc_t>(value_count)) {
     kv = arena.take<acc_t>(based_features(d) * columns);
-    k = arena.take<acc_t>(padded<acc_t>(based_features(d)));
+    k = arena.take<acc_t>(based_features(d) + kLanes<acc_t>);
     full_kv = arena.take<acc_t>(based_full_features(d) * columns);
     full_k = arena.take<acc_t>(based_full_features(d));
   }
@@ -214,5 +259,20 @@ struct BasedStateScratch {
   acc_t* k;                 // [features]
   acc_t *full_kv, *full_k;  // [1 + d + d^2][columns], [1 + d + d^2]
 };
+
+template <class acc_t>
+int64_t based_state_scratch(int64_t d, int64_t values) {
+  Arena arena(nullptr);
+  BasedStateScratch<acc_t>(arena, d, values);
+  return arena.used();
+}
+
+// The state of the head `h` after the one given.
+template <class acc_t, class Pointer>
+inline BasedState<Pointer> head_state(const BasedInputs& in, const BasedState<Pointer>& first, int64_t h) {
+  const int64_t D = based_full_features(in.feature_size);
+  return {first.kv ? row_of<acc_t>(first.kv, h * in.value_size * D) : nullptr,
+          first.k ? row_of<acc_t>(first.k, h * D) : nullptr};
+}
 
 }  // namespace wkv::WKV_ISA

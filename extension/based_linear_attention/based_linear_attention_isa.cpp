@@ -13,7 +13,7 @@ constexpr BasedKernels based_kernels_for() {
 
 }  // namespace
 
-extern const BasedKernelTable based_kernels = {
-    {based_kernels_for<float>(), based_kernels_for<double>(), based_kernels_for<BFloat16>(), based_kernels_for<Half>()}};
+extern const BasedKernelTable based_kernels = {{based_kernels_for<float>(), based_kernels_for<double>(),
+                                                based_kernels_for<BFloat16>(), based_kernels_for<Half>()}};
 
 }  // namespace wkv::WKV_ISA

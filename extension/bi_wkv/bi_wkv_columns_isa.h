@@ -69,6 +69,7 @@ template <class io_t>
 class BiWkvColumns {
  public:
   using acc_t = accumulate_t<io_t>;
+  static constexpr int kVariables = 32, kCheckpoint = 9;  // as many as any form has
   static constexpr int kW = 0, kU = 1;
 
   static int64_t scratch(int64_t time, int64_t chunk, int64_t channels, int slots) {
@@ -142,7 +143,6 @@ class BiWkvColumns {
   const BiWkvBlock block;
 
  private:
-  static constexpr int kVariables = 32, kCheckpoint = 9;  // as many as any form has
   VectorsOfChannels<acc_t> checkpoint(int64_t chunk) const {
     return {checkpoints_ + chunk * padded<acc_t>(count()) * kCheckpoint, kCheckpoint};
   }

@@ -135,8 +135,9 @@ class BiWkvCompat : public BiWkvFast<io_t> {
   using Fast::kDecayMinusOne;
   using Fast::kLeftOutputs;
   // The sums on the left are of the chunks before, of this chunk, and once more of this chunk but its first token.
-  static constexpr int kGrowthMinusOne = Fast::kVariables, kByW = kGrowthMinusOne + 1, kRightSlopes = kByW + 1,
+  static constexpr int kGrowthMinusOne = Fast::kEnd, kByW = kGrowthMinusOne + 1, kRightSlopes = kByW + 1,
                        kBeforeChunk = kRightSlopes + 2, kWithinChunk = kBeforeChunk + 4, kLeftOver = kWithinChunk + 4;
+  static_assert(kLeftOver + 4 <= BiWkvColumns<io_t>::kVariables);
   const int64_t length = (my.in.time + my.in.compat_chunks - 1) / my.in.compat_chunks;  // of the published chunks
 };
 

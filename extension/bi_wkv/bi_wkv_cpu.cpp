@@ -2,22 +2,21 @@
 // the *_isa files. A result does not depend on the number of threads: nor do the blocks of channels that tasks compute,
 // and the order in which gradients of w and u are summed is that of the rows of the batch.
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "bi_wkv/bi_wkv.h"
 #include "bi_wkv/bi_wkv_check.h"
+#include "core/parameter_sums.h"
 #include "core/scratch.h"
 #include "core/stable.h"
 
 namespace wkv {
 namespace {
 
-// All of a short sequence is kept between the sweeps, of narrow blocks, in a core's second-level cache. Of a long one a
-// chunk is kept, the sweeps' sums are computed twice, and wider blocks stream better.
-constexpr int64_t kLongestKept = 512, kChunk = 64;      // tokens
-constexpr int64_t kNarrowBlock = 64, kWideBlock = 192;  // channels
-constexpr int64_t kManyRows = 8;                        // of the batch: enough for threads without narrow blocks
+// All of a short sequence is kept between the sweeps, in a core's second-level cache. Of a long one a chunk is kept,
+// and the sweeps' sums are computed again from those at the chunk's ends; wider blocks then stream better.
+constexpr int64_t kLongestKept = 512, kChunk = 64;  // tokens
+constexpr int64_t kManyRows = 8;                    // of the batch: threads find work among wide blocks
 
 struct BiWkvCall {
   Tensor w, u, k, v;
@@ -42,20 +41,25 @@ struct BiWkvCall {
 
   static bool is_float(const Tensor& x) { return x.scalar_type() == ScalarType::Float; }
 
+  int64_t block_width(int64_t rows) const {
+    if (inputs.time <= kLongestKept) return 64;
+    if (inputs.compat_chunks > 0) return 16;  // which keeps all of the sequence
+    return rows < kManyRows ? 64 : 192;
+  }
   // Calls run(row, range, scratch) for `rows` rows of work and blocks of channels. Blocks may not depend on the number
   // of threads, because the inputs of a block decide how all of its channels are computed.
   template <class Run>
   void for_blocks(int64_t rows, int64_t (*scratch_bytes)(int64_t, int64_t, int64_t), const Run& run) const {
     constexpr int64_t kWorthwhile = 1 << 14;  // tokens times channels: some 20 microseconds
-    const int64_t width = inputs.chunk == inputs.time || rows < kManyRows ? kNarrowBlock : kWideBlock;
-    const int64_t tasks = rows * ((inputs.channels + width - 1) / width);
+    const int64_t width = block_width(rows);
+    const int64_t blocks = (inputs.channels + width - 1) / width, tasks = rows * blocks;
     if (tasks == 0 || inputs.time == 0) return;
     const int64_t grain = std::max<int64_t>(1, tasks * kWorthwhile / k.numel());
     parallel_for(0, tasks, grain, [&](int64_t first, int64_t last) {
       const Scratch scratch(scratch_bytes(inputs.time, inputs.chunk, std::min(width, inputs.channels)));
       for (int64_t task = first; task < last; ++task) {
-        const int64_t begin = task / rows * width;
-        run(task % rows, ChannelRange{begin, std::min(inputs.channels, begin + width)}, scratch.get());
+        const int64_t begin = task % blocks * width;
+        run(task / blocks, ChannelRange{begin, std::min(inputs.channels, begin + width)}, scratch.get());
       }
     });
   }
@@ -82,29 +86,26 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bi_wkv_backward_cpu(Tensor grad_y, Te
   Tensor grad_w = gradient_of(call.w), grad_u = gradient_of(call.u), grad_k = gradient_of(call.k),
          grad_v = gradient_of(call.v);
 
-  // Groups of rows that follow one another; each has its sums of the gradients of w and u.
-  const int64_t rows = k.size(0), groups = std::min<int64_t>(rows, 32), channels = call.inputs.channels;
-  Tensor sums = new_empty(call.k, {2, groups, channels}, state_type(k));
-  const int64_t sums_bytes = channels * element_bytes(sums);
-  auto* const sums_w = static_cast<char*>(sums.mutable_data_ptr());
-  char* const sums_u = sums_w + groups * sums_bytes;
-  if (groups * channels > 0) std::memset(sums_w, 0, static_cast<size_t>(2 * groups * sums_bytes));
-
-  BiWkvGradients all{.y = grad_y.const_data_ptr(),
-                     .k = grad_k.mutable_data_ptr(),
-                     .v = grad_v.mutable_data_ptr(),
-                     .w = nullptr,
-                     .u = nullptr};
-  call.for_blocks(groups, call.kernels.backward_scratch, [&](int64_t group, ChannelRange range, void* scratch) {
+  const ParameterSums sums(call.k, k.size(0), 2, call.inputs.channels);
+  const BiWkvGradients all{.y = grad_y.const_data_ptr(),
+                           .k = grad_k.mutable_data_ptr(),
+                           .v = grad_v.mutable_data_ptr(),
+                           .w = nullptr,
+                           .u = nullptr};
+  call.for_blocks(sums.groups, call.kernels.backward_scratch, [&](int64_t group, ChannelRange range, void* scratch) {
     BiWkvGradients grad = all;
-    grad.w = sums_w + group * sums_bytes;
-    grad.u = sums_u + group * sums_bytes;
-    for (int64_t row = group * rows / groups; row < (group + 1) * rows / groups; ++row) {
+    grad.w = sums.at(0, group);
+    grad.u = sums.at(1, group);
+    for (int64_t row = sums.first(group); row < sums.first(group + 1); ++row) {
       call.kernels.backward(call.inputs, {row, range}, grad, scratch);
     }
   });
-  call.kernels.sum_gradients(sums_w, groups, channels, call.inputs.w.is_float, grad_w.mutable_data_ptr());
-  call.kernels.sum_gradients(sums_u, groups, channels, call.inputs.u.is_float, grad_u.mutable_data_ptr());
+  const auto sum_groups = [&](int64_t parameter, const ParameterRow& like, const Tensor& gradient) {
+    call.kernels.sum_gradients(sums.at(parameter, 0), sums.groups, call.inputs.channels, like.is_float,
+                               gradient.mutable_data_ptr());
+  };
+  sum_groups(0, call.inputs.w, grad_w);
+  sum_groups(1, call.inputs.u, grad_u);
   return {grad_w, grad_u, grad_k, grad_v};
 }
 

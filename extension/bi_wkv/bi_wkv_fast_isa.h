@@ -151,7 +151,7 @@ class BiWkvFast {
 
  protected:
   static constexpr int kReference = 2, kDecayMinusOne = 3, kBonus = 4, kSpread = 5, kByDecay = 6, kByBonus = 7,
-                       kRightSums = 8, kLeftSums = 10, kLeftOutputs = 12, kRightOutputs = 14, kVariables = 16;
+                       kRightSums = 8, kLeftSums = 10, kLeftOutputs = 12, kRightOutputs = 14, kEnd = 16;
 };
 
 }  // namespace wkv::WKV_ISA

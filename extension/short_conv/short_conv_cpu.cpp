@@ -38,7 +38,8 @@ struct ShortConvCall {
         kernels(short_conv_kernels().of[static_cast<int>(io_type(x))]) {
     for (const Sequence& sequence : sequences_of(op, x.size(0), x.size(1), cu_seqlens)) {
       const auto row = static_cast<int64_t>(sequences.size());
-      sequences.push_back({sequence.first_token, sequence.length, state ? state_of(state->const_data_ptr(), row) : nullptr});
+      sequences.push_back(
+          {sequence.first_token, sequence.length, state ? state_of(state->const_data_ptr(), row) : nullptr});
     }
   }
 
@@ -100,8 +101,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> short_conv_backward_cpu(Tensor grad_y
   const auto gradient_if_given = [&](const OptionalTensor& tensor) {
     return tensor ? gradient_of(*tensor) : new_empty(grad_y, {0});
   };
-  Tensor grad_x = gradient_of(call.x), grad_weight = gradient_of(call.weight),
-         grad_bias = gradient_if_given(call.bias), grad_before = gradient_if_given(call.state);
+  Tensor grad_x = gradient_of(call.x), grad_weight = gradient_of(call.weight), grad_bias = gradient_if_given(call.bias),
+         grad_before = gradient_if_given(call.state);
   const ShortConvGradients grad{.y = grad_y.const_data_ptr(),
                                 .state_after = grad_state.const_data_ptr(),
                                 .x = grad_x.mutable_data_ptr(),

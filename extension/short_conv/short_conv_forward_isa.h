@@ -46,7 +46,8 @@ inline void load_parameter(const void* parameter, bool is_float, int64_t offset,
 
 // weight and bias of the channels.
 template <class io_t, class acc_t>
-inline void load_parameters(const ShortConvInputs& in, const ShortConvChannels& part, const ShortConvScratch<acc_t>& my) {
+inline void load_parameters(const ShortConvInputs& in, const ShortConvChannels& part,
+                            const ShortConvScratch<acc_t>& my) {
   const int64_t K = in.kernel_size, n = part.last - part.first, columns = padded<acc_t>(n);
   load_parameter<io_t>(in.weight, in.float_weight, part.first * K, n * K, my.buffer);
   transpose(my.buffer, K, n, K, my.weight, columns);

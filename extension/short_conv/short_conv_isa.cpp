@@ -13,9 +13,8 @@ constexpr ShortConvKernels short_conv_kernels_for() {
 
 }  // namespace
 
-extern const ShortConvKernelTable short_conv_kernels = {{short_conv_kernels_for<float>(),
-                                                         short_conv_kernels_for<double>(),
-                                                         short_conv_kernels_for<BFloat16>(),
-                                                         short_conv_kernels_for<Half>()}};
+extern const ShortConvKernelTable short_conv_kernels = {
+    {short_conv_kernels_for<float>(), short_conv_kernels_for<double>(), short_conv_kernels_for<BFloat16>(),
+     short_conv_kernels_for<Half>()}};
 
 }  // namespace wkv::WKV_ISA

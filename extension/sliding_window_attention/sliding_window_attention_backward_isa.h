@@ -21,11 +21,11 @@ struct WindowBackwardScratch : WindowTileScratch<acc_t> {
     mean = arena.take<acc_t>(kWindowQueries);
     for (acc_t** matrix : {&dk, &dv}) *matrix = arena.take<acc_t>(carried * this->columns);
   }
-  acc_t *g, *dq;          // [query][columns]
-  acc_t* g_elements;      // [head_size][query]
-  acc_t *products, *ds;   // [key][query]: m and ds
-  acc_t* mean;            // [query]: the sum of p m
-  acc_t *dk, *dv;         // [row][columns] of the rows that queries still to come may see
+  acc_t *g, *dq;         // [query][columns]
+  acc_t* g_elements;     // [head_size][query]
+  acc_t *products, *ds;  // [key][query]: m and ds
+  acc_t* mean;           // [query]: the sum of p m
+  acc_t *dk, *dv;        // [row][columns] of the rows that queries still to come may see
 };
 
 template <class io_t>
@@ -101,8 +101,7 @@ class WindowBackward {
     exponentiate<acc_t>(queries, key, keys, my_);
     for (int64_t t = 0; t < Q; ++t) my_.mean[t] *= my_.factor[t];
     for_pairs<acc_t>(queries, key, keys, [&](int64_t s, int64_t c, auto seen) {
-      const V mean = load(my_.mean + c),
-              more = fma(load(my_.scores + s * Q + c), load(my_.products + s * Q + c), mean);
+      const V mean = load(my_.mean + c), more = fma(load(my_.scores + s * Q + c), load(my_.products + s * Q + c), mean);
       store(my_.mean + c, seen ? more : mean);
     });
   }
@@ -122,15 +121,15 @@ class WindowBackward {
     });
     const auto seen = [&](int64_t t) { return queries.seen(t, key, keys); };
     const auto seeing = [&](int64_t s) { return queries.seeing(key + s); };
-    const Matrix<acc_t> dk{my_.dk + (key - start_) * columns, columns},
-        dv{my_.dv + (key - start_) * columns, columns};
+    const Matrix<acc_t> dk{my_.dk + (key - start_) * columns, columns}, dv{my_.dv + (key - start_) * columns, columns};
     multiply_band(queries.count, LeftFactor<acc_t>{my_.ds, 1, Q}, Matrix<acc_t>{my_.k, columns}, columns,
                   Matrix<acc_t>{my_.dq, columns}, seen);
     multiply_band(keys, LeftFactor<acc_t>{my_.ds, Q, 1}, Matrix<acc_t>{my_.q, columns}, columns, dk, seeing);
     multiply_band(keys, LeftFactor<acc_t>{my_.scores, Q, 1}, Matrix<acc_t>{my_.g, columns}, columns, dv, seeing);
   }
 
-  // From here on the sums are those of the rows first, ..., last - 1: the rows before are complete, new ones start at 0.
+  // From here on the sums are those of the rows first, ..., last - 1: the rows before are complete, new ones start at
+  // 0.
   void carry(int64_t first, int64_t last) {
     for (int64_t row = start_; row < first; ++row) complete(row, row < end_);
     const int64_t kept = end_ > first ? (end_ - first) * columns : 0, moved = (first - start_) * columns;

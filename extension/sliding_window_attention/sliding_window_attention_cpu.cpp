@@ -103,7 +103,7 @@ struct WindowCall {
   }
 };
 
-struct QueryTile {
+struct WindowTile {
   int64_t row, first;
 };
 
@@ -120,7 +120,7 @@ std::tuple<Tensor, Tensor, Tensor> sliding_window_attention_cpu(Tensor q, Tensor
   call.copy_window(call.inputs.k, call.past_k, window_k.mutable_data_ptr(), window[1]);
   call.copy_window(call.inputs.v, call.past_v, window_v.mutable_data_ptr(), window[1]);
 
-  std::vector<QueryTile> tiles;
+  std::vector<WindowTile> tiles;
   for (int64_t row = 0; row < call.rows(); ++row) {
     for (int64_t first = 0; first < call.sequences[row].length; first += kWindowQueries) tiles.push_back({row, first});
   }
@@ -130,7 +130,7 @@ std::tuple<Tensor, Tensor, Tensor> sliding_window_attention_cpu(Tensor q, Tensor
   parallel_for(0, tasks, call.grain(tasks), [&](int64_t begin, int64_t end) {
     const Scratch scratch(call.kernels.forward_scratch(call.inputs));
     for (int64_t task = begin; task < end; ++task) {
-      const QueryTile tile = tiles[task / heads];
+      const WindowTile tile = tiles[task / heads];
       const WindowSequence sequence = call.head_of(tile.row, task % heads);
       call.kernels.forward(call.inputs, sequence, outputs, tile.first,
                            std::min(tile.first + kWindowQueries, sequence.length), scratch.get());
@@ -151,9 +151,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sliding_window_attention_back
   grad_window_k = contiguous(grad_window_k);
   grad_window_v = contiguous(grad_window_v);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
-  const auto gradient_if_given = [&](const OptionalTensor& x) {
-    return x ? gradient_of(*x) : new_empty(grad_y, {0});
-  };
+  const auto gradient_if_given = [&](const OptionalTensor& x) { return x ? gradient_of(*x) : new_empty(grad_y, {0}); };
   Tensor grad_q = gradient_of(call.q), grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),
          grad_past_k = gradient_if_given(call.past_k), grad_past_v = gradient_if_given(call.past_v);
   const WindowGradients all{.y = grad_y.const_data_ptr(),

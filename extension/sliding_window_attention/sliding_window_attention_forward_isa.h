@@ -22,11 +22,11 @@ struct WindowTileScratch {
     scores = arena.take<acc_t>(kWindowKeys * kWindowQueries);
     for (acc_t** row : {&highest, &sum, &factor}) *row = arena.take<acc_t>(kWindowQueries);
   }
-  int64_t columns;                 // head_size, padded
-  acc_t *q, *q_elements;           // [query][columns], [head_size][query]: times the scale
-  acc_t *k, *v;                    // [key][columns]
-  acc_t* scores;                   // [key][query]; then p, not yet divided by its sum
-  acc_t *highest, *sum, *factor;   // [query]: the highest score so far, the sum of p relative to it
+  int64_t columns;                // head_size, padded
+  acc_t *q, *q_elements;          // [query][columns], [head_size][query]: times the scale
+  acc_t *k, *v;                   // [key][columns]
+  acc_t* scores;                  // [key][query]; then p, not yet divided by its sum
+  acc_t *highest, *sum, *factor;  // [query]: the highest score so far, the sum of p relative to it
 };
 
 // The queries first, ..., first + count - 1 of a sequence, at the rows `row`, ... of the past and the tokens.
@@ -92,8 +92,9 @@ template <class acc_t>
 inline void multiply_with_keys(const WindowQueries& queries, int64_t key, int64_t keys, const acc_t* rows,
                                int64_t columns, int64_t head_size, acc_t* x, acc_t* products) {
   constexpr int64_t Q = kWindowQueries;
-  for (int64_t s = 0; s < keys; s += kProductRows) {
-    const int64_t n = keys - s < kProductRows ? keys - s : kProductRows;
+  constexpr int64_t kTogether = 8;
+  for (int64_t s = 0; s < keys; s += kTogether) {
+    const int64_t n = keys - s < kTogether ? keys - s : kTogether;
     const int64_t begin = queries.vectors_seeing(key + s, kLanes<acc_t>).begin,
                   end = queries.vectors_seeing(key + s + n - 1, kLanes<acc_t>).end;
     multiply<Into::kZero>(n, LeftFactor<acc_t>{rows + s * columns, columns, 1}, Matrix<acc_t>{x + begin, Q}, head_size,

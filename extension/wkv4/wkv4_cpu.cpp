@@ -2,8 +2,8 @@
 // arithmetic is in the *_isa files. A result does not depend on the number of threads: channels are computed alike in
 // any task, and the order in which gradients of w and u are summed is that of the sequences.
 #include <algorithm>
-#include <cstring>
 
+#include "core/parameter_sums.h"
 #include "core/scratch.h"
 #include "core/sequences.h"
 #include "wkv4/wkv4.h"
@@ -100,7 +100,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward_cpu(Tensor grad
   check_wkv4_gradients("_wkv4_backward", grad_y, grad_state, k, cu_seqlens);
   const Wkv4Call call(w, u, k, v);
   const std::vector<Sequence> sequences = sequences_of("_wkv4_backward", k.size(0), k.size(1), cu_seqlens);
-  const int64_t rows = static_cast<int64_t>(sequences.size()), channels = call.inputs.channels;
+  const int64_t rows = static_cast<int64_t>(sequences.size());
   grad_y = contiguous(grad_y);
   grad_state = contiguous(grad_state);
   if (state) state = contiguous(*state);
@@ -108,15 +108,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward_cpu(Tensor grad
   Tensor grad_w = gradient_of(call.w), grad_u = gradient_of(call.u), grad_k = gradient_of(call.k),
          grad_v = gradient_of(call.v), grad_before = state ? gradient_of(*state) : new_empty(grad_y, {0});
 
-  // Groups of sequences that follow one another; each has its sums of the gradients of w and u.
-  const int64_t groups = std::min<int64_t>(rows, 32);
-  Tensor sums = new_empty(call.k, {2, groups, channels}, state_type(k));
+  const ParameterSums sums(call.k, rows, 2, call.inputs.channels);
   const StateRows states(grad_state);
-  const int64_t sums_bytes = channels * element_bytes(sums);
-  auto* const sums_w = static_cast<char*>(sums.mutable_data_ptr());
-  char* const sums_u = sums_w + groups * sums_bytes;
-  if (groups * channels > 0) std::memset(sums_w, 0, static_cast<size_t>(2 * groups * sums_bytes));
-
   const auto* before = state ? static_cast<const char*>(state->const_data_ptr()) : nullptr;
   const auto* after = static_cast<const char*>(grad_state.const_data_ptr());
   auto* const to_before = state ? static_cast<char*>(grad_before.mutable_data_ptr()) : nullptr;
@@ -130,20 +123,24 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward_cpu(Tensor grad
   int64_t longest = 0;
   for (const Sequence& sequence : sequences) longest = std::max(longest, sequence.length);
   const auto scratch_bytes = [&](int64_t width) { return call.kernels.backward_scratch(width, longest); };
-  call.for_rows(groups, kBackwardChannels, scratch_bytes, [&](int64_t group, ChannelRange range, void* scratch) {
-    for (int64_t row = group * rows / groups; row < (group + 1) * rows / groups; ++row) {
+  call.for_rows(sums.groups, kBackwardChannels, scratch_bytes, [&](int64_t group, ChannelRange range, void* scratch) {
+    for (int64_t row = sums.first(group); row < sums.first(group + 1); ++row) {
       Wkv4Gradients grad = all;
       grad.state_after = states.at(after, row);
       if (state) grad.state_before = states.at(to_before, row);
-      grad.w = sums_w + group * sums_bytes;
-      grad.u = sums_u + group * sums_bytes;
+      grad.w = sums.at(0, group);
+      grad.u = sums.at(1, group);
       const Wkv4Sequence sequence{sequences[row].first_token, sequences[row].length,
                                   before ? states.at(before, row) : nullptr};
       call.kernels.backward(call.inputs, sequence, grad, range, scratch);
     }
   });
-  call.kernels.sum_gradients(sums_w, groups, channels, call.inputs.w.is_float, grad_w.mutable_data_ptr());
-  call.kernels.sum_gradients(sums_u, groups, channels, call.inputs.u.is_float, grad_u.mutable_data_ptr());
+  const auto sum_groups = [&](int64_t parameter, const ParameterRow& like, const Tensor& gradient) {
+    call.kernels.sum_gradients(sums.at(parameter, 0), sums.groups, call.inputs.channels, like.is_float,
+                               gradient.mutable_data_ptr());
+  };
+  sum_groups(0, call.inputs.w, grad_w);
+  sum_groups(1, call.inputs.u, grad_u);
   return {grad_w, grad_u, grad_k, grad_v, grad_before};
 }
 

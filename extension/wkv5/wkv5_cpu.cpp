@@ -13,7 +13,7 @@ std::tuple<Tensor, Tensor> wkv5_cpu(Tensor r, Tensor k, Tensor v, Tensor w, Tens
 Wkv6GradientTensors wkv5_backward_cpu(Tensor grad_y, Tensor grad_state, Tensor r, Tensor k, Tensor v, Tensor w,
                                       Tensor u, OptionalTensor state, OptionalTensor cu_seqlens, bool log_decay) {
   check_wkv6("_wkv5_backward", Decay::kConstant, r, k, v, w, u, state, cu_seqlens);
-  check_wkv6_gradients("_wkv5_backward", grad_y, grad_state, r, v, cu_seqlens);
+  check_matrix_state_gradients("_wkv5_backward", grad_y, grad_state, r, v, cu_seqlens);
   return wkv6_backward("_wkv5_backward", Decay::kConstant, grad_y, grad_state,
                        {r, k, v, w, u, state, cu_seqlens, log_decay});
 }

@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include "core/check.h"
+#include "core/matrix_state_check.h"
 #include "core/slots.h"
 #include "wkv6/wkv6.h"
 
@@ -58,34 +58,8 @@ void check_wkv6(const char* op, Decay decay, const Tensor& r, const Tensor& k, c
   }
   check.shape("u", u, "[H, N]", parameter_shape);
   if (cu_seqlens) check.cu_seqlens(*cu_seqlens, "r", r);
-  if (state) {
-    auto rows = shape[0];
-    if (cu_seqlens) rows = sizes_of(*cu_seqlens)[0] - 1;
-    check.shape("state", *state, cu_seqlens ? "[S, H, M, N]" : "[B, H, M, N]",
-                {rows, shape[2], value_shape[3], shape[3]});
-  }
   check_wkv6_types(op, r, k, v, w, u);
-  if (state) {
-    check.dtype("state", *state, {r.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
-    check.same_device("state", *state, "r", r);
-  }
-}
-
-// The gradients of the outputs, for arguments that check_wkv6 let through.
-template <class Tensor>
-void check_wkv6_gradients(const char* op, const Tensor& grad_y, const Tensor& grad_state, const Tensor& r,
-                          const Tensor& v, const std::optional<Tensor>& cu_seqlens) {
-  const Check<Tensor> check{op};
-  const auto shape = sizes_of(v);
-  auto rows = shape[0];
-  if (cu_seqlens) rows = sizes_of(*cu_seqlens)[0] - 1;
-  check.shape("grad_y", grad_y, "[B, T, H, M]", shape);
-  check.shape("grad_state", grad_state, "[B, H, M, N]", {rows, shape[2], shape[3], sizes_of(r)[3]});
-  check.dtype("grad_y", grad_y, {r.scalar_type()});
-  check.dtype("grad_state", grad_state,
-              {r.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
-  check.same_device("grad_y", grad_y, "r", r);
-  check.same_device("grad_state", grad_state, "r", r);
+  if (state) check_matrix_state(check, "state", *state, r, v, cu_seqlens);
 }
 
 // One step: the tensors without time.

@@ -2,7 +2,7 @@
 #pragma once
 #include <optional>
 
-#include "core/check.h"
+#include "core/matrix_state_check.h"
 #include "wkv7/wkv7.h"
 
 namespace wkv {
@@ -49,34 +49,8 @@ void check_wkv7(const char* op, const Tensor& r, const Tensor& w, const Tensor& 
   check.shape("a", a, "[B, T, H, N]", shape);
   check.shape("b", b, "[B, T, H, N]", shape);
   if (cu_seqlens) check.cu_seqlens(*cu_seqlens, "r", r);
-  if (state) {
-    auto rows = shape[0];
-    if (cu_seqlens) rows = sizes_of(*cu_seqlens)[0] - 1;
-    check.shape("state", *state, cu_seqlens ? "[S, H, M, N]" : "[B, H, M, N]",
-                {rows, shape[2], value_shape[3], shape[3]});
-  }
   check_wkv7_types(op, r, w, k, v, a, b);
-  if (state) {
-    check.dtype("state", *state, {r.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
-    check.same_device("state", *state, "r", r);
-  }
-}
-
-// The gradients of the outputs, for arguments that check_wkv7 let through.
-template <class Tensor>
-void check_wkv7_gradients(const char* op, const Tensor& grad_y, const Tensor& grad_state, const Tensor& r,
-                          const Tensor& v, const std::optional<Tensor>& cu_seqlens) {
-  const Check<Tensor> check{op};
-  const auto shape = sizes_of(v);
-  auto rows = shape[0];
-  if (cu_seqlens) rows = sizes_of(*cu_seqlens)[0] - 1;
-  check.shape("grad_y", grad_y, "[B, T, H, M]", shape);
-  check.shape("grad_state", grad_state, "[B, H, M, N]", {rows, shape[2], shape[3], sizes_of(r)[3]});
-  check.dtype("grad_y", grad_y, {r.scalar_type()});
-  check.dtype("grad_state", grad_state,
-              {r.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
-  check.same_device("grad_y", grad_y, "r", r);
-  check.same_device("grad_state", grad_state, "r", r);
+  if (state) check_matrix_state(check, "state", *state, r, v, cu_seqlens);
 }
 
 }  // namespace wkv

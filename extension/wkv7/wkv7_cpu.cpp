@@ -82,7 +82,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
     Tensor grad_y, Tensor grad_state, Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, OptionalTensor state,
     OptionalTensor cu_seqlens, bool log_decay) {
   check_wkv7("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens);
-  check_wkv7_gradients("_wkv7_backward", grad_y, grad_state, r, v, cu_seqlens);
+  check_matrix_state_gradients("_wkv7_backward", grad_y, grad_state, r, v, cu_seqlens);
   const Wkv7Call call("_wkv7_backward", r, w, k, v, a, b, state, cu_seqlens, log_decay);
   grad_y = as_contiguous(grad_y);
   grad_state = as_contiguous(grad_state);

@@ -6,35 +6,45 @@
 
 namespace wkv::WKV_ISA {
 
-// R rows of the state [R][N]: their products with a, to be summed over the lanes.
-template <int R, class acc_t>
+// R rows of the state [R][N]: their products with a, to be summed over the lanes. kWhole: N is a number of whole
+// vectors.
+template <int R, bool kWhole, class acc_t>
 inline void multiply_rows(const acc_t* a, const acc_t* state, int64_t N, Vec<acc_t>* products) {
   Vec<acc_t> sum[R] = {};
   for (int64_t n = 0; n < N; n += kLanes<acc_t>) {
-    for (int i = 0; i < R; ++i) sum[i] = fma(load(a + n), load_part(state + i * N, n, N), sum[i]);
+    for (int i = 0; i < R; ++i) {
+      const acc_t* row = state + i * N;
+      sum[i] = fma(load(a + n), kWhole ? load(row + n) : load_part(row, n, N), sum[i]);
+    }
   }
   for (int i = 0; i < R; ++i) products[i] = sum[i];
 }
 
 // R rows of the state: before -> after (may be the same), and their products with r.
-template <int R, class acc_t>
+template <int R, bool kWhole, class acc_t>
 inline void step_rows(const Wkv7Token<acc_t>& x, const acc_t* v, const acc_t* sa, const acc_t* before, acc_t* after,
                       int64_t N, Vec<acc_t>* products) {
   Vec<acc_t> sum[R] = {};
   for (int64_t n = 0; n < N; n += kLanes<acc_t>) {
     const Vec<acc_t> d = load(x.d + n), k = load(x.k + n), b = load(x.b + n), r = load(x.r + n);
     for (int i = 0; i < R; ++i) {
-      const Vec<acc_t> state = fma(b, broadcast(sa[i]), fma(k, broadcast(v[i]), d * load_part(before + i * N, n, N)));
-      store_part(after + i * N, state, n, N);
+      const acc_t* row = before + i * N;
+      const Vec<acc_t> old = kWhole ? load(row + n) : load_part(row, n, N);
+      const Vec<acc_t> state = fma(b, broadcast(sa[i]), fma(k, broadcast(v[i]), d * old));
+      if constexpr (kWhole) {
+        store(after + i * N + n, state);
+      } else {
+        store_part(after + i * N, state, n, N);
+      }
       sum[i] = fma(r, state, sum[i]);
     }
   }
   for (int i = 0; i < R; ++i) products[i] = sum[i];
 }
 
-template <class io_t>
-void wkv7_one_token(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Outputs& out, const Wkv7Part& part,
-                    void* scratch) {
+template <bool kWhole, class io_t>
+void wkv7_one_token_of(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Outputs& out, const Wkv7Part& part,
+                       void* scratch) {
   using acc_t = accumulate_t<io_t>;
   constexpr int W = kLanes<acc_t>, kTogether = W < 4 ? W : 4;  // rows that share the loads of the token
   const int64_t N = in.key_size, values = part.last_value - part.first_value;
@@ -65,15 +75,23 @@ void wkv7_one_token(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wk
       for (; i < rows; ++i) visit(i, std::integral_constant<int, 1>());
     };
     Vec<acc_t> products[W] = {};
-    for_rows([&](int64_t i, auto together) { multiply_rows<together>(a, before + (j + i) * N, N, products + i); });
+    for_rows(
+        [&](int64_t i, auto together) { multiply_rows<together, kWhole>(a, before + (j + i) * N, N, products + i); });
     store(my.sa + j, sums_of_rows(products));
     for_rows([&](int64_t i, auto together) {
       const int64_t row = j + i;
-      step_rows<together>(x, my.v + row, my.sa + row, before + row * N, after + row * N, N, products + i);
+      step_rows<together, kWhole>(x, my.v + row, my.sa + row, before + row * N, after + row * N, N, products + i);
     });
     store(my.y + j, sums_of_rows(products));
   }
   store_row(my.y, values, row_of<io_t>(out.y, at.value + part.first_value));
+}
+
+template <class io_t>
+void wkv7_one_token(const Wkv7Inputs& in, const Wkv7Sequence& sequence, const Wkv7Outputs& out, const Wkv7Part& part,
+                    void* scratch) {
+  const bool whole = in.key_size % kLanes<accumulate_t<io_t>> == 0;
+  (whole ? wkv7_one_token_of<true, io_t> : wkv7_one_token_of<false, io_t>)(in, sequence, out, part, scratch);
 }
 
 }  // namespace wkv::WKV_ISA

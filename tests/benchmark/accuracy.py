@@ -30,10 +30,11 @@ with a random weight.
 
 - **fla**: the functions that flash-linear-attention gives as the reference of its kernels, differentiated by PyTorch.
 - **ggml**: the op inside of llama.cpp; it has neither gradients nor bf16.
-- `-`: it does not have that. {missing}
+- `-`: it does not have that.{missing}
 
 Decays: *ordinary* ones as trained models have them, *strong* ones that forget within a token, *weak* ones that forget nothing
-in {time} tokens, and *mixed*: all of these side by side. Batch {B}, {time} tokens, {H} heads of {N}, PyTorch {torch}, kernels for
+in {time} tokens, and *mixed*: all of these side by side. Those of bi_wkv have either sign: strong ones let the far end of the
+sequence weigh e^1000 times the near one, and a float32 exponent of that size is rounded by 1e-4. Batch {B}, {time} tokens, {H} heads of {N}, PyTorch {torch}, kernels for
 {isa}. Written by `python tests/benchmark/accuracy.py`.
 """
 
@@ -314,7 +315,7 @@ def main():
 
     with_fla, with_ggml = fla_available(), ggml.available()
     missing = [name for name, there in (("flash-linear-attention", with_fla), ("ggml", with_ggml)) if not there]
-    note = f"Not installed when this was written: {', '.join(missing)}." if missing else ""
+    note = f"\n- Not installed when this was written: {', '.join(missing)}." if missing else ""
     facts = {"time": options.time, "B": B, "H": H, "N": N, "torch": torch.__version__, "isa": torch.ops.wkv._cpu_isa()}
     parts = [INTRODUCTION.format(missing=note, **facts)]
     for case in CASES:

@@ -25,14 +25,15 @@ OpCase based_linear_attention_case() {
       .name = "based_linear_attention",
       .arguments = {{"q", true, false, elements}, {"k", true, false, elements}, {"v", true, false, random_values(1)}},
       // Any kv state, which need not be symmetric; a k state near one of three keys, so that no normaliser is near 0.
-      .states = {[=](const OpShape& s) {
-                   const int64_t d = of_size(s);
-                   return at::randn({s.batch, s.heads, s.value, 1 + d + d * d}, options);
-                 },
-                 [=](const OpShape& s) {
-                   const at::Tensor sum = taylor_features(at::randn({s.batch, s.heads, 3, of_size(s)}, options)).sum(-2);
-                   return sum + at::randn_like(sum) * 0.01 / std::sqrt(static_cast<double>(of_size(s)));
-                 }},
+      .states =
+          {[=](const OpShape& s) {
+             const int64_t d = of_size(s);
+             return at::randn({s.batch, s.heads, s.value, 1 + d + d * d}, options);
+           },
+           [=](const OpShape& s) {
+             const at::Tensor sum = taylor_features(at::randn({s.batch, s.heads, 3, of_size(s)}, options)).sum(-2);
+             return sum + at::randn_like(sum) * 0.01 / std::sqrt(static_cast<double>(of_size(s)));
+           }},
       .call =
           [](const Tensors& x, const Tensors& states, const at::Tensor& cu_seqlens) {
             auto [y, kv, k] =
@@ -165,8 +166,7 @@ TEST(BasedLinearAttention, each_state_may_be_given_alone) {
   for (const size_t given : {0, 1}) {
     Tensors states(2);
     states[given] = inputs.states[given];
-    const auto [y, kv, k] =
-        ops::based_linear_attention(x[0], x[1], x[2], if_defined(states[0]), if_defined(states[1]));
+    const auto [y, kv, k] = ops::based_linear_attention(x[0], x[1], x[2], if_defined(states[0]), if_defined(states[1]));
     const auto [expected_y, expected_kv, expected_k] =
         reference::based_linear_attention(x[0], x[1], x[2], states[0], states[1]);
     EXPECT_LE(difference(y, expected_y), 1e-9) << given;  // without a k state the first normaliser is small
@@ -216,7 +216,8 @@ TEST(BasedLinearAttention, large_queries_and_keys_stay_accurate) {
     doubles.push_back(x[i].detach().to(at::kDouble).requires_grad_());
   }
   const at::Tensor y = std::get<0>(ops::based_linear_attention(x[0], x[1], x[2])),
-                   expected = std::get<0>(reference::based_linear_attention(doubles[0], doubles[1], doubles[2], {}, {}));
+                   expected =
+                       std::get<0>(reference::based_linear_attention(doubles[0], doubles[1], doubles[2], {}, {}));
   EXPECT_LE(difference(y, expected), 3e-4);
   const Tensors found = gradients({y}, x), expected_gradients = gradients({expected}, doubles);
   for (size_t i = 0; i < 3; ++i) EXPECT_LE(difference(found[i], expected_gradients[i]), 1e-3) << i;

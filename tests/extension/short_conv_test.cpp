@@ -150,7 +150,10 @@ const Refusal kRefusals[] = {
      "short_conv: weight must have the 3 dimensions [C, 1, K], got shape [32, 4]"},
     {"weight_channels", [](auto& x, auto&, auto&) { x[1] = x[1].narrow(0, 0, 31); },
      "short_conv: weight must have shape [C, 1, K] = [32, 1, 4], got [31, 1, 4]"},
-    {"weight_not_depthwise", [](auto& x, auto&, auto&) { x[1] = x[1].expand({32, 2, 4}); },
+    {"weight_not_depthwise",
+     [](auto& x, auto&, auto&) {
+       x[1] = x[1].expand({32, 2, 4});
+     },
      "short_conv: weight must have shape [C, 1, K] = [32, 1, 4], got [32, 2, 4]"},
     {"kernel_too_large",
      [](auto& x, auto& states, auto&) {

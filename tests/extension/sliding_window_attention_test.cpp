@@ -20,15 +20,15 @@ OpCase sliding_window_attention_case() {
   };
   return {
       .name = "sliding_window_attention",
-      .arguments = {{"q", true, false, random_keys(1)}, {"k", true, false, random_keys(1)},
+      .arguments = {{"q", true, false, random_keys(1)},
+                    {"k", true, false, random_keys(1)},
                     {"v", true, false, random_keys(1)}},
       .states = {past, past},
       .call =
           [](const Tensors& x, const Tensors& states, const at::Tensor& cu_seqlens) {
-            auto [y, k, v] = ops::sliding_window_attention(x[0], x[1], x[2], kKeysBack, std::nullopt,
-                                                           if_defined(state_at(states, 0)),
-                                                           if_defined(state_at(states, 1)), std::nullopt,
-                                                           if_defined(cu_seqlens));
+            auto [y, k, v] = ops::sliding_window_attention(
+                x[0], x[1], x[2], kKeysBack, std::nullopt, if_defined(state_at(states, 0)),
+                if_defined(state_at(states, 1)), std::nullopt, if_defined(cu_seqlens));
             return Tensors{y, k, v};
           },
       .reference =
@@ -53,7 +53,9 @@ Tensors random_tensors(std::initializer_list<std::vector<int64_t>> shapes, uint6
 
 at::Tensor rotated(const at::Tensor& x, const Fixture& fixture) {
   if (!fixture.contains("in.cos")) return x;
-  const auto table = [&](const char* name) { return fixture.at(name).to(x.scalar_type()).unsqueeze(1); };  // [T, 1, D/2]
+  const auto table = [&](const char* name) {
+    return fixture.at(name).to(x.scalar_type()).unsqueeze(1);
+  };  // [T, 1, D/2]
   const Tensors halves = x.chunk(2, -1);
   const at::Tensor cos = table("in.cos"), sin = table("in.sin");
   return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
@@ -114,8 +116,8 @@ class WindowOfSize : public testing::TestWithParam<WindowSize> {};
 
 TEST_P(WindowOfSize, outputs_and_gradients_agree_with_the_reference) {
   const auto [keys_back, past, time] = GetParam();
-  const Tensors x = random_tensors(
-      {{2, time, 2, 20}, {2, time, 2, 20}, {2, time, 2, 20}, {2, past, 2, 20}, {2, past, 2, 20}}, 61);
+  const Tensors x =
+      random_tensors({{2, time, 2, 20}, {2, time, 2, 20}, {2, time, 2, 20}, {2, past, 2, 20}, {2, past, 2, 20}}, 61);
   const auto [y, k, v] = ops::sliding_window_attention(x[0], x[1], x[2], keys_back, std::nullopt, x[3], x[4]);
   const auto [expected_y, expected_k, expected_v] =
       reference::sliding_window_attention(x[0], x[1], x[2], keys_back, x[3], x[4]);
@@ -196,8 +198,8 @@ TEST(SlidingWindowAttention, packed_windows_are_filled_up_with_zeros) {
   EXPECT_TRUE(at::equal(k.select(0, 0), at::cat({at::zeros({2, 2, 4}, at::kDouble), x[1][0].narrow(0, 0, 2)})));
   EXPECT_TRUE(at::equal(v.select(0, 1), at::zeros({4, 2, 4}, at::kDouble)));
   EXPECT_TRUE(at::equal(v.select(0, 2), x[2][0].narrow(0, 4, 4)));
-  const at::Tensor expected = std::get<0>(reference::sliding_window_attention(
-      x[0].narrow(1, 2, 6), x[1].narrow(1, 2, 6), x[2].narrow(1, 2, 6), 3, {}, {}));
+  const at::Tensor expected = std::get<0>(
+      reference::sliding_window_attention(x[0].narrow(1, 2, 6), x[1].narrow(1, 2, 6), x[2].narrow(1, 2, 6), 3, {}, {}));
   EXPECT_LE(difference(y.narrow(1, 2, 6), expected), 1e-13);
 }
 
@@ -213,16 +215,16 @@ TEST(SlidingWindowAttention, packed_windows_and_their_lengths_continue_the_seque
     return packed;
   };
   // Two sequences, tokens 0..8 and 8..20, cut after 2 and 9 of their tokens.
-  const at::Tensor whole = std::get<0>(ops::sliding_window_attention(
-      x[0], x[1], x[2], 5, std::nullopt, std::nullopt, std::nullopt, std::nullopt, bounds({0, 8, 20})));
+  const at::Tensor whole = std::get<0>(ops::sliding_window_attention(x[0], x[1], x[2], 5, std::nullopt, std::nullopt,
+                                                                     std::nullopt, std::nullopt, bounds({0, 8, 20})));
   const Tensors head = rows({{0, 2}, {8, 17}}), tail = rows({{2, 8}, {17, 20}});
   const auto [y, k, v] = ops::sliding_window_attention(head[0], head[1], head[2], 5, std::nullopt, std::nullopt,
                                                        std::nullopt, std::nullopt, bounds({0, 2, 11}));
   const at::Tensor rest = std::get<0>(ops::sliding_window_attention(tail[0], tail[1], tail[2], 5, std::nullopt, k, v,
                                                                     bounds({2, 6}), bounds({0, 6, 9})));
-  EXPECT_LE(difference(at::cat({y.narrow(1, 0, 2), rest.narrow(1, 0, 6), y.narrow(1, 2, 9), rest.narrow(1, 6, 3)}, 1),
-                       whole),
-            1e-13);
+  EXPECT_LE(
+      difference(at::cat({y.narrow(1, 0, 2), rest.narrow(1, 0, 6), y.narrow(1, 2, 9), rest.narrow(1, 6, 3)}, 1), whole),
+      1e-13);
 }
 
 // --- numbers ---
@@ -252,9 +254,8 @@ TEST(SlidingWindowAttention, scores_that_exp_can_not_hold_are_right) {
   const auto call = [&](at::ScalarType dtype) {
     return std::get<0>(ops::sliding_window_attention(x[0].to(dtype) * 300, x[1].to(dtype), x[2].to(dtype), 40));
   };
-  const at::Tensor expected =
-      std::get<0>(reference::sliding_window_attention((x[0].to(at::kFloat) * 300).to(at::kDouble),
-                                                      x[1].to(at::kFloat).to(at::kDouble), x[2], 40, {}, {}));
+  const at::Tensor expected = std::get<0>(reference::sliding_window_attention(
+      (x[0].to(at::kFloat) * 300).to(at::kDouble), x[1].to(at::kFloat).to(at::kDouble), x[2], 40, {}, {}));
   EXPECT_LE(difference(call(at::kFloat), expected), 3e-4);
   for (const at::Tensor& g : gradients({call(at::kFloat)}, x)) EXPECT_TRUE(g.isfinite().all().item<bool>());
 }

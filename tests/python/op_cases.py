@@ -56,7 +56,7 @@ class OpCase:
     @property
     def any_time(self):
         """One graph serves every time: no number that is a part of it follows from the time."""
-        return not callable(self.fixed)
+        return isinstance(self.fixed, dict)
 
     @property
     def overload(self):
@@ -65,7 +65,7 @@ class OpCase:
     def keywords(self, tensors):
         """All arguments of a call by name: `tensors` are the arguments and then the states, or without states."""
         count = len(self.names)
-        fixed = self.fixed(*tensors[:count]) if callable(self.fixed) else self.fixed
+        fixed = self.fixed if isinstance(self.fixed, dict) else self.fixed(*tensors[:count])
         return dict(zip(self.names, tensors[:count], strict=True)) | dict(zip(self.states, tensors[count:])) | fixed
 
     def op(self, *tensors, **options):

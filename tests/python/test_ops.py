@@ -1,9 +1,6 @@
 """What every op of the table promises to PyTorch in eager mode: gradients, conformity, autocast, any sizes and layouts,
 clear errors. What it promises to compilers and exporters is in test_ops_compiled.py."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -266,23 +263,3 @@ def test_none_for_a_tensor_is_refused(case):
     for argument in tensor_arguments(case):
         with pytest.raises((RuntimeError, TypeError)):
             case.overload(**keywords | {argument.name: None})
-
-
-# --- the choice of kernels ---
-
-
-def call_in_new_process(case, isa):
-    code = f"import op_cases; c = op_cases.OP_CASES[{OP_CASES.index(case)}]; c.op(*c.all_inputs()); import torch; print(torch.ops.wkv._cpu_isa())"
-    environment = {**os.environ, "WKV_CPU_ISA": isa}
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=os.path.dirname(__file__), capture_output=True, text=True
-    )
-
-
-def test_the_instruction_set_can_be_chosen(case):
-    assert call_in_new_process(case, "portable").stdout.strip() == "portable"
-
-
-def test_an_unknown_instruction_set_is_refused(case):
-    result = call_in_new_process(case, "sse9")
-    assert result.returncode != 0 and 'WKV_CPU_ISA must be portable, avx2 or avx512, got "sse9"' in result.stderr

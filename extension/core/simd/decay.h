@@ -41,4 +41,19 @@ inline void load_log_decay(const DecayInput& in, int64_t offset, int64_t n, acc_
   });
 }
 
+// d^steps - 1: a state that takes a constant decay many times keeps its precision as S + S (d^steps - 1), while the
+// rounding of d^steps itself would add up.
+template <class io_t, class acc_t = accumulate_t<io_t>>
+inline void load_decay_minus_one(const DecayInput& in, int64_t offset, int64_t n, int steps, acc_t* row) {
+  if (in.float_w) {
+    load_float_row(row_of<float>(in.w, offset), n, row);
+  } else {
+    load_row(row_of<io_t>(in.w, offset), n, row);
+  }
+  for (int64_t i = 0; i < n; i += kLanes<acc_t>) {
+    const Vec<acc_t> w = load(row + i), log_decay = in.log_decay ? w : -exp(w);
+    store(row + i, exp_minus_one(static_cast<acc_t>(steps) * log_decay));
+  }
+}
+
 }  // namespace wkv::WKV_ISA

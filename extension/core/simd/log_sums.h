@@ -30,7 +30,7 @@ inline Sums<acc_t> single(Vec<acc_t> value) {
 // e^x and e^y relative to the larger of them, by a single exp.
 template <class acc_t>
 struct RelativeExp {
-  RelativeExp(Vec<acc_t> x, Vec<acc_t> y) : RelativeExp(x, y, exp(negative_abs(x - y))) {}
+  RelativeExp(Vec<acc_t> x, Vec<acc_t> y) : RelativeExp(x, y, exp_of_negative(negative_abs(x - y))) {}
   // The same from the exp that was taken for them.
   RelativeExp(Vec<acc_t> x, Vec<acc_t> y, Vec<acc_t> e)
       : top(max(x, y)), smaller(e), first(x > y ? broadcast<acc_t>(1) : e), second(x > y ? e : broadcast<acc_t>(1)) {}

@@ -24,7 +24,7 @@ struct Matrix {
 
 enum class Into { kZero, kSum };  // whether c is overwritten or added to
 
-// c[i][j] (+)= sum of a(i, k) b[k][j] over k < depth, for kRows rows and kVectors vectors of columns.
+// c[i][j] (+)= sum of a(i, k) b[k][j] over k < depth, at least one, for kRows rows and kVectors vectors of columns.
 template <int kRows, int kVectors, Into kInto, class acc_t>
 inline void multiply_block(LeftFactor<acc_t> a, const acc_t* b, int64_t b_stride, int64_t depth, acc_t* c,
                            int64_t c_stride) {
@@ -36,7 +36,7 @@ inline void multiply_block(LeftFactor<acc_t> a, const acc_t* b, int64_t b_stride
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sum[i][v] = kInto == Into::kZero ? V{} : load(c + i * c_stride + v * W);
   }
-  for (int64_t k = 0; k < depth; ++k, b += b_stride, a.data += a.depth) {
+  do {
     V right[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) right[v] = load(b + v * W);
@@ -46,7 +46,9 @@ inline void multiply_block(LeftFactor<acc_t> a, const acc_t* b, int64_t b_stride
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
     }
-  }
+    b += b_stride;
+    a.data += a.depth;
+  } while (--depth > 0);
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
@@ -54,20 +56,24 @@ inline void multiply_block(LeftFactor<acc_t> a, const acc_t* b, int64_t b_stride
   }
 }
 
-inline constexpr int kProductRows = 4;  // as many as the registers hold beside for_column_blocks' vectors
+// Rows i, ..., rows - 1, kRows at a time; what is left, half as many at a time.
+template <int kRows, int kVectors, Into kInto, class acc_t>
+inline void multiply_rows(int64_t i, int64_t rows, LeftFactor<acc_t> a, const acc_t* b, int64_t b_stride, int64_t depth,
+                          acc_t* c, int64_t c_stride) {
+  for (; i + kRows <= rows; i += kRows) {
+    multiply_block<kRows, kVectors, kInto>(a.at(i, 0), b, b_stride, depth, c + i * c_stride, c_stride);
+  }
+  if constexpr (kRows > 1) multiply_rows<kRows / 2, kVectors, kInto>(i, rows, a, b, b_stride, depth, c, c_stride);
+}
 
 // The same for any number of rows, and `columns` columns: a whole number of vectors.
 template <Into kInto, class acc_t>
-inline void multiply(int64_t rows, LeftFactor<acc_t> a, Matrix<acc_t> b, int64_t depth, int64_t columns, Matrix<acc_t> c) {
+inline void multiply(int64_t rows, LeftFactor<acc_t> a, Matrix<acc_t> b, int64_t depth, int64_t columns,
+                     Matrix<acc_t> c) {
   for_column_blocks<acc_t>(columns, [&](int64_t j, auto vectors) {
     constexpr int kVectors = decltype(vectors)::value;
-    int64_t i = 0;
-    for (; i + kProductRows <= rows; i += kProductRows) {
-      multiply_block<kProductRows, kVectors, kInto>(a.at(i, 0), b.data + j, b.stride, depth, c[i] + j, c.stride);
-    }
-    for (; i < rows; ++i) {
-      multiply_block<1, kVectors, kInto>(a.at(i, 0), b.data + j, b.stride, depth, c[i] + j, c.stride);
-    }
+    constexpr int kRows = kVectors == 1 ? 8 : 4;  // what the registers hold, and enough to keep the multipliers busy
+    multiply_rows<kRows, kVectors, kInto>(0, rows, a, b.data + j, b.stride, depth, c.data + j, c.stride);
   });
 }
 
@@ -81,7 +87,7 @@ template <class acc_t, class RangeOfRow>
 inline void multiply_band(int64_t rows, LeftFactor<acc_t> a, Matrix<acc_t> b, int64_t columns, Matrix<acc_t> c,
                           const RangeOfRow& range) {
   for_column_blocks<acc_t>(columns, [&](int64_t j, auto vectors) {
-    constexpr int kVectors = decltype(vectors)::value;
+    constexpr int kVectors = decltype(vectors)::value, kRows = 4;
     const auto add_row = [&](int64_t i, int64_t begin, int64_t end) {
       if (begin < end) {
         multiply_block<1, kVectors, Into::kSum>(a.at(i, begin), b[begin] + j, b.stride, end - begin, c[i] + j,
@@ -89,13 +95,13 @@ inline void multiply_band(int64_t rows, LeftFactor<acc_t> a, Matrix<acc_t> b, in
       }
     };
     int64_t i = 0;
-    for (; i + kProductRows <= rows; i += kProductRows) {
-      const int64_t begin = range(i + kProductRows - 1).begin, end = range(i).end;  // what all of these rows see
+    for (; i + kRows <= rows; i += kRows) {
+      const int64_t begin = range(i + kRows - 1).begin, end = range(i).end;  // what all of these rows see
       if (begin < end) {
-        multiply_block<kProductRows, kVectors, Into::kSum>(a.at(i, begin), b[begin] + j, b.stride, end - begin,
-                                                           c[i] + j, c.stride);
+        multiply_block<kRows, kVectors, Into::kSum>(a.at(i, begin), b[begin] + j, b.stride, end - begin, c[i] + j,
+                                                    c.stride);
       }
-      for (int64_t r = i; r < i + kProductRows; ++r) {
+      for (int64_t r = i; r < i + kRows; ++r) {
         const Range own = range(r);
         if (begin < end) {
           add_row(r, own.begin, begin);
@@ -109,8 +115,8 @@ inline void multiply_band(int64_t rows, LeftFactor<acc_t> a, Matrix<acc_t> b, in
   });
 }
 
-// The rows of `size` elements of n tokens, `stride` apart, times `scale`, as rows of whole vectors; zeros for the tokens
-// n, ..., tokens - 1.
+// The rows of `size` elements of n tokens, `stride` apart, times `scale`, as rows of whole vectors; zeros for the
+// tokens n, ..., tokens - 1.
 template <class io_t, class acc_t>
 inline void load_matrix(const io_t* from, int64_t stride, int64_t n, int64_t size, acc_t scale, int64_t tokens,
                         acc_t* to) {

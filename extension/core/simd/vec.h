@@ -94,6 +94,23 @@ inline V min(V x, V y) {
 #endif
 }
 
+// Of each lane: x > y ? a : b. Written out because the compiler would compare once more for (x > y ? b : a).
+template <class V>
+inline V select_greater(V x, V y, V a, V b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x[0]) == 4) {
+    const __mmask16 greater = _mm512_cmp_ps_mask(reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y), _CMP_GT_OQ);
+    return reinterpret_cast<V>(_mm512_mask_blend_ps(greater, reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
+  } else {
+    const __mmask8 greater = _mm512_cmp_pd_mask(reinterpret_cast<__m512d>(x), reinterpret_cast<__m512d>(y), _CMP_GT_OQ);
+    return reinterpret_cast<V>(
+        _mm512_mask_blend_pd(greater, reinterpret_cast<__m512d>(b), reinterpret_cast<__m512d>(a)));
+  }
+#else
+  return x > y ? a : b;
+#endif
+}
+
 inline Vec<float> abs(Vec<float> x) { return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu); }
 inline Vec<double> abs(Vec<double> x) {
   return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
@@ -122,9 +139,14 @@ inline void store(acc_t* p, V v) {
 inline Vec<float> load_as(const float* p) { return load(p); }
 inline Vec<double> load_as(const double* p) { return load(p); }
 inline Vec<float> load_as(const BFloat16* p) {
+#if defined(__AVX512F__)  // the compiler would widen it in halves
+  const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(wide) << 16);
+#else
   UInt16s bits;
   __builtin_memcpy(&bits, p, sizeof bits);
   return reinterpret_cast<Vec<float>>(__builtin_convertvector(bits, UInt32s) << 16);
+#endif
 }
 inline Vec<float> load_as(const Half* p) {
 #if defined(__AVX512F__)
@@ -207,10 +229,10 @@ template <class io_t>
 
 // --- exp ---
 
-// x = n ln 2 + f with |f| <= ln 2 / 2, for x between -105 and 89: beyond them e^x is 0 or inf all the same.
+// x = n ln 2 + f with |f| <= ln 2 / 2, for x from kLeast to kLargest: beyond them e^x is 0 or inf all the same.
 struct ExpReduction {
+  static constexpr float kLeast = -105, kLargest = 89;
   explicit ExpReduction(Vec<float> x) {
-    x = max(broadcast(-105.0f), min(broadcast(89.0f), x));
     constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
     n = shifted - kRound;
@@ -244,45 +266,24 @@ struct ExpReduction {
 };
 
 // e^x, 2e-7 relative; exactly 1 at 0, 0 at -inf, inf at +inf and above 88.73, NaN at NaN, denormal results rounded.
-[[gnu::always_inline]] inline Vec<float> exp(Vec<float> x) {
-  x = max(broadcast(-105.0f), x);
-  const Vec<float> above = broadcast(89.0f);
-  x = x > above ? above : x;
-#if defined(__AVX512F__)
-  const Vec<float> n = reinterpret_cast<Vec<float>>(
-      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x * 1.44269504f), _MM_FROUND_TO_NEAREST_INT));
-#else
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const Vec<float> shifted = fma(x, broadcast(1.44269504f), broadcast(kRound));
-  const Vec<float> n = shifted - kRound;
-#endif
-  Vec<float> f = fma(n, broadcast(-0.693359375f), x);
-  f = fma(n, broadcast(2.12194440e-4f), f);
-  Vec<float> p = broadcast(1.9875691500e-4f);
-  p = fma(p, f, broadcast(1.3981999507e-3f));
-  p = fma(p, f, broadcast(8.3334519073e-3f));
-  p = fma(p, f, broadcast(4.1665795894e-2f));
-  p = fma(p, f, broadcast(1.6666665459e-1f));
-  p = fma(p, f, broadcast(5.0000001201e-1f));
-  p = fma(p, f * f, f + 1.0f);
-#if defined(__AVX512F__)
-  return reinterpret_cast<Vec<float>>(
-      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
-#else
-  const Int32s exponent = reinterpret_cast<Int32s>(shifted) - 0x4b400000;  // the bits of kRound
-  const Int32s half = exponent >> 1;
-  const auto power_of_two = [](Int32s e) { return reinterpret_cast<Vec<float>>((e + 127) << 23); };
-  return p * power_of_two(half) * power_of_two(exponent - half);
-#endif
+[[gnu::always_inline]] inline Vec<float> exp(const ExpReduction& r) {
+  return r.scaled(fma(r.polynomial(), r.f * r.f, r.f + 1.0f));
 }
+inline Vec<float> clamped_for_exp(Vec<float> x) {
+  return max(broadcast(ExpReduction::kLeast), min(broadcast(ExpReduction::kLargest), x));
+}
+[[gnu::always_inline]] inline Vec<float> exp(Vec<float> x) { return exp(ExpReduction(clamped_for_exp(x))); }
 inline Vec<double> exp(Vec<double> x) {
   for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
   return x;
 }
+// The same for x <= 0.
+inline Vec<float> exp_of_negative(Vec<float> x) { return exp(ExpReduction(max(broadcast(ExpReduction::kLeast), x))); }
+inline Vec<double> exp_of_negative(Vec<double> x) { return exp(x); }
 
 // e^x - 1, as accurate where x is small.
 inline Vec<float> exp_minus_one(Vec<float> x) {
-  const ExpReduction r(x);
+  const ExpReduction r(clamped_for_exp(x));
   return r.scaled(fma(r.polynomial(), r.f * r.f, r.f)) + (r.scaled(broadcast(1.0f)) - 1.0f);
 }
 inline Vec<double> exp_minus_one(Vec<double> x) {

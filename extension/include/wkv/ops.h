@@ -91,8 +91,10 @@ WKV_API at::Tensor q_shift(const at::Tensor& x, int64_t height, int64_t width, d
 // Linear attention of BASED (arXiv 2402.18668): the Taylor feature map phi of the second order, phi(q) . phi(k) =
 // 1 + s + s^2 / 2 with s = q . k / sqrt(d):
 //   y_t = sum_{s <= t} (phi(q_t) . phi(k_s)) v_s / (sum_{s <= t} phi(q_t) . phi(k_s) + eps)
-// q, k: [B, T, H, d]; v: [B, T, H, dv]; kv_state [B, H, dv, D], k_state [B, H, D] with D = 1 + d + d^2 features; none:
-// zeros. normalize = false leaves the division out. Returns y [B, T, H, dv] and the final states.
+// q, k: [B, T, H, d], d up to 64; v: [B, T, H, dv], dv up to 256; kv_state [B, H, dv, D], the sum of v phi(k)^T, and
+// k_state [B, H, D], that of phi(k), with the D = 1 + d + d^2 features 1, x_i / d^(1/4), x_i x_j / sqrt(2 d) in this
+// order; none, each by itself: zeros. normalize = false leaves the division out. Returns y [B, T, H, dv] and the final
+// states.
 WKV_API std::tuple<at::Tensor, at::Tensor, at::Tensor> based_linear_attention(
     const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
     const std::optional<at::Tensor>& kv_state = std::nullopt, const std::optional<at::Tensor>& k_state = std::nullopt,
@@ -100,9 +102,10 @@ WKV_API std::tuple<at::Tensor, at::Tensor, at::Tensor> based_linear_attention(
 
 // Softmax attention in which query i sees the keys i - keys_back, ..., i. q, k, v: [B, T, H, D], keys already rotated;
 // scale: none: D^-0.5; past_k, past_v [B, P, H, D]: what came before, newest last, of which the last past_length[b]
-// (int64 [B], none: all) are real. Returns y and the last keys_back + 1 keys and values, oldest first: [B,
-// min(keys_back
-// + 1, P + T), H, D], with cu_seqlens [S, keys_back + 1, H, D], zeros on the left.
+// (int64 [B], with cu_seqlens [S]; none: all) are real; the others may hold anything. Returns y and the last
+// keys_back + 1 keys and values, oldest first, to be the next call's past: [B, min(keys_back + 1, P + T), H, D], with
+// cu_seqlens [S, keys_back + 1, H, D]. Where fewer are real, zeros stand on the left: the next call's past_length is
+// min(keys_back + 1, past_length + T).
 WKV_API std::tuple<at::Tensor, at::Tensor, at::Tensor> sliding_window_attention(
     const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t keys_back,
     std::optional<double> scale = std::nullopt, const std::optional<at::Tensor>& past_k = std::nullopt,
@@ -110,7 +113,8 @@ WKV_API std::tuple<at::Tensor, at::Tensor, at::Tensor> sliding_window_attention(
     const std::optional<at::Tensor>& cu_seqlens = std::nullopt);
 
 // Causal depthwise convolution over few tokens: y_t = sum_j weight_j x_{t - (K - 1) + j} + bias, then silu if wanted.
-// x: [B, T, C]; weight [C, 1, K]; bias [C]; state [B, C, K]: the last K inputs, newest last, none: zeros.
+// x: [B, T, C]; weight [C, 1, K], K up to 64, and bias [C], fp32 or of the dtype of x; state [B, C, K]: the last K
+// inputs, newest last, none: zeros.
 // Returns y [B, T, C] and the final state.
 WKV_API std::tuple<at::Tensor, at::Tensor> short_conv(const at::Tensor& x, const at::Tensor& weight,
                                                       const std::optional<at::Tensor>& bias = std::nullopt,

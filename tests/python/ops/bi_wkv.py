@@ -5,7 +5,7 @@ from op_cases import OpCase, normal
 
 def make(batch, time, heads, size):
     channels = heads * size
-    w, u = normal(channels, scale=0.05), normal(channels)
+    w, u = normal(channels) / max(time, 1), normal(channels)  # models divide w by the number of tokens
     k, v = (normal(batch, time, channels) for _ in range(2))
     return [w, u, k, v], []
 
