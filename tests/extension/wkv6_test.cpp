@@ -158,6 +158,18 @@ TEST_P(Wkv5And6, a_decay_that_overflows_forgets_everything_and_has_no_gradient) 
   }
 }
 
+TEST_P(Wkv5And6, what_a_decay_leaves_of_a_state_is_right_however_little) {
+  OpInputs inputs = make_inputs(row(), {.time = 23}, at::kFloat, 28);
+  Tensors& x = inputs.arguments;
+  x[1].zero_();
+  for (const double w : {-9.0, -5.0, -2.0, -1.5, -1.0, 0.0, 1.0}) {
+    x[kW].fill_(w);
+    const at::Tensor state = row().call(x, inputs.states, {})[1];
+    const at::Tensor expected = inputs.states[0] * std::exp(-23 * std::exp(w));
+    EXPECT_LE((state / expected - 1).abs().max().item<double>(), 1e-5) << w;
+  }
+}
+
 TEST_P(Wkv5And6, a_log_decay_is_the_logarithm_of_the_factor) {
   OpInputs inputs = make_inputs(row(), {}, at::kDouble, 22, true);
   Tensors& x = inputs.arguments;
