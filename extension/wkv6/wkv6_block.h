@@ -36,7 +36,6 @@ struct Wkv6Tokens {
 template <class acc_t>
 struct Wkv6Factors {
   acc_t r[kWkv6Block][kWkv6MaxHeadSize], k[kWkv6Block][kWkv6MaxHeadSize], d[kWkv6MaxHeadSize];  // r', k', D
-  acc_t d_minus_one[kWkv6MaxHeadSize];                                                          // D - 1
   acc_t pairs[kWkv6Block * kWkv6Block];                                                         // A, at wkv6_pair(l, m)
 };
 
@@ -59,7 +58,8 @@ struct Wkv6Constants {
     d = arena.take<acc_t>(padded<acc_t>(key_size));
     slope = arena.take<acc_t>(padded<acc_t>(key_size));
     ones = arena.take<acc_t>(padded<acc_t>(key_size));
-    for (acc_t*& row : d_minus_one) row = arena.take<acc_t>(padded<acc_t>(key_size));
+    for (acc_t*& row : kept) row = arena.take<acc_t>(padded<acc_t>(key_size));
+    for (acc_t*& row : added) row = arena.take<acc_t>(padded<acc_t>(key_size));
     zeros = arena.take<io_t>(kWkv6MaxHeadSize);
   }
   void fill(const Wkv6Inputs& in, int64_t head, bool with_u) const {
@@ -73,11 +73,11 @@ struct Wkv6Constants {
     }
     if (!in.constant_decay) return;
     load_log_decay<io_t>(in.decay, head * N, N, d, slope);
-    for (int l = 0; l < kWkv6Block; ++l) load_decay_minus_one<io_t>(in.decay, head * N, N, l + 1, d_minus_one[l]);
+    for (int l = 0; l < kWkv6Block; ++l) load_decay_power<io_t>(in.decay, head * N, N, l + 1, kept[l], added[l]);
   }
-  acc_t *u, *d, *slope, *ones;     // [key]
-  acc_t* d_minus_one[kWkv6Block];  // of a constant decay over 1, ..., 4 tokens
-  io_t* zeros;                     // [kWkv6MaxHeadSize]
+  acc_t *u, *d, *slope, *ones;                  // [key]
+  acc_t *kept[kWkv6Block], *added[kWkv6Block];  // [key]: a constant decay over 1, ..., 4 tokens (load_decay_power)
+  io_t* zeros;                                  // [kWkv6MaxHeadSize]
 };
 
 // The tokens begin, ..., begin + 3 of the scan, with their decays at `d`, or constant.
@@ -135,7 +135,6 @@ inline void wkv6_factors(const Wkv6Tokens<io_t>& x, const acc_t* u, int64_t N, W
       all *= d[l];
     }
     store(f.d + i, all);
-    store(f.d_minus_one + i, all - acc_t{1});
   }
   if constexpr (kReads) store_pairs<acc_t>(pairs, f.pairs);
 }

@@ -6,11 +6,17 @@
 
 namespace wkv::WKV_ISA {
 
+// The decay of the state over a block: per key of a constant one kept + added, else D of the block's factors.
+template <class acc_t>
+struct Wkv6BlockDecay {
+  const acc_t *kept, *added;  // null: D
+};
+
 // C vectors of columns: y_l = r'_l S + sum_m A_lm v_m, added to what is there if `add`; then S of the next block.
-template <int C, class acc_t, class Prefetch>
-inline void wkv6_sweep_columns(const Wkv6Factors<acc_t>& f, const acc_t* d_minus_one, int64_t N, int64_t stride,
-                               int64_t j, const acc_t* v_rows, acc_t* state, acc_t* const* y_rows, bool add,
-                               const Prefetch& prefetch) {
+template <int C, bool kConstantDecay, class acc_t, class Prefetch>
+inline void wkv6_sweep_columns(const Wkv6Factors<acc_t>& f, const Wkv6BlockDecay<acc_t>& decay, int64_t N,
+                               int64_t stride, int64_t j, const acc_t* v_rows, acc_t* state, acc_t* const* y_rows,
+                               bool add, const Prefetch& prefetch) {
   constexpr int W = kLanes<acc_t>, L = kWkv6Block;
   using V = Vec<acc_t>;
   V v[L][C], y[L][C];
@@ -43,9 +49,15 @@ inline void wkv6_sweep_columns(const Wkv6Factors<acc_t>& f, const acc_t* d_minus
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) y[l][c] = fma(r, s[c], y[l][c]);
     }
-    const V lost = broadcast(d_minus_one[i]);
+    if constexpr (kConstantDecay) {
+      const V kept = broadcast(decay.kept[i]), added = broadcast(decay.added[i]);
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) s[c] = fma(lost, s[c], s[c]);
+      for (int c = 0; c < C; ++c) s[c] = fma(added, s[c], kept * s[c]);
+    } else {
+      const V d = broadcast(f.d[i]);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) s[c] *= d;
+    }
 #pragma GCC unroll 4
     for (int l = 0; l < L; ++l) {
       const V k = broadcast(f.k[l][i]);
@@ -62,16 +74,16 @@ inline void wkv6_sweep_columns(const Wkv6Factors<acc_t>& f, const acc_t* d_minus
   }
 }
 
-template <class acc_t, class Prefetch>
-inline void wkv6_sweep(const Wkv6Factors<acc_t>& f, const acc_t* d_minus_one, int64_t N, int64_t columns,
+template <bool kConstantDecay, class acc_t, class Prefetch>
+inline void wkv6_sweep(const Wkv6Factors<acc_t>& f, const Wkv6BlockDecay<acc_t>& decay, int64_t N, int64_t columns,
                        const acc_t* v, acc_t* state, acc_t* const* y, bool add, const Prefetch& prefetch) {
   constexpr int kVectors = kVectorBytes == 64 ? 2 : 1;  // four tokens' v and y of so many fit the registers
   for_column_blocks<acc_t, kVectors>(columns, [&](int64_t j, auto vectors) {
     constexpr int C = decltype(vectors)::value;
     if (j == 0) {
-      wkv6_sweep_columns<C>(f, d_minus_one, N, columns, j, v, state, y, add, prefetch);
+      wkv6_sweep_columns<C, kConstantDecay>(f, decay, N, columns, j, v, state, y, add, prefetch);
     } else {
-      wkv6_sweep_columns<C>(f, d_minus_one, N, columns, j, v, state, y, add, NoPrefetch());
+      wkv6_sweep_columns<C, kConstantDecay>(f, decay, N, columns, j, v, state, y, add, NoPrefetch());
     }
   });
 }
@@ -121,8 +133,12 @@ class Wkv6Scan {
     }
     wkv6_factors<true>(wkv6_tokens<io_t>(in_, rows, t, constants_, d_, stride), constants_.u, N, *factors_);
     const int64_t last = (rows.length - t < kWkv6Block ? rows.length - t : kWkv6Block) - 1;
-    const acc_t* const d_minus_one = in_.constant_decay ? constants_.d_minus_one[last] : factors_->d_minus_one;
-    wkv6_sweep(*factors_, d_minus_one, N, columns, v_, state_, y, add, prefetch);
+    if (in_.constant_decay) {
+      wkv6_sweep<true, acc_t>(*factors_, {constants_.kept[last], constants_.added[last]}, N, columns, v_, state_, y,
+                              add, prefetch);
+    } else {
+      wkv6_sweep<false, acc_t>(*factors_, {}, N, columns, v_, state_, y, add, prefetch);
+    }
   }
 
   // After the last token.

@@ -158,6 +158,18 @@ TEST_P(Wkv5And6, a_decay_that_overflows_forgets_everything_and_has_no_gradient) 
   }
 }
 
+TEST_P(Wkv5And6, what_a_decay_leaves_of_a_state_is_right_however_little) {
+  OpInputs inputs = make_inputs(row(), {.time = 23}, at::kFloat, 28);
+  Tensors& x = inputs.arguments;
+  x[1].zero_();
+  for (const double w : {-9.0, -5.0, -2.0, -1.5, -1.0, 0.0, 1.0}) {
+    x[kW].fill_(w);
+    const at::Tensor state = row().call(x, inputs.states, {})[1];
+    const at::Tensor expected = inputs.states[0] * std::exp(-23 * std::exp(w));
+    EXPECT_LE((state / expected - 1).abs().max().item<double>(), 1e-5) << w;
+  }
+}
+
 TEST_P(Wkv5And6, a_log_decay_is_the_logarithm_of_the_factor) {
   OpInputs inputs = make_inputs(row(), {}, at::kDouble, 22, true);
   Tensors& x = inputs.arguments;
@@ -191,6 +203,16 @@ TEST_P(Wkv5And6, a_nan_reaches_all_outputs_that_its_argument_has_a_part_in) {
     const at::Tensor y = row().call(x, inputs.states, {})[0];
     EXPECT_TRUE(y.narrow(1, 1, y.size(1) - 1).isnan().all().item<bool>()) << kNames[i];
     EXPECT_EQ(y.select(1, 0).isnan().all().item<bool>(), i != kW) << kNames[i];
+  }
+}
+
+TEST_P(Wkv5And6, one_token_without_a_state_starts_from_zeros) {
+  for (const OpShape& shape : {OpShape{.time = 1, .key = 64, .value = 64}, {.time = 1, .key = 20, .value = 33}}) {
+    const OpInputs inputs = make_inputs(row(), shape, at::kDouble, 27);
+    const Tensors none = row().call(inputs.arguments, {}, {});
+    const Tensors zeros = row().call(inputs.arguments, {at::zeros_like(inputs.states[0])}, {});
+    EXPECT_TRUE(at::equal(none[0], zeros[0]));
+    EXPECT_TRUE(at::equal(none[1], zeros[1]));
   }
 }
 

@@ -41,18 +41,21 @@ inline void load_log_decay(const DecayInput& in, int64_t offset, int64_t n, acc_
   });
 }
 
-// d^steps - 1: a state that takes a constant decay many times keeps its precision as S + S (d^steps - 1), while the
-// rounding of d^steps itself would add up.
+// d^steps as kept + added, of which kept is 1 for slow decays and 0 for fast ones: a state that takes a constant decay
+// many times keeps its precision as S + S (d^steps - 1), while the rounding of a d^steps near 1 would add up.
 template <class io_t, class acc_t = accumulate_t<io_t>>
-inline void load_decay_minus_one(const DecayInput& in, int64_t offset, int64_t n, int steps, acc_t* row) {
+inline void load_decay_power(const DecayInput& in, int64_t offset, int64_t n, int steps, acc_t* kept, acc_t* added) {
   if (in.float_w) {
-    load_float_row(row_of<float>(in.w, offset), n, row);
+    load_float_row(row_of<float>(in.w, offset), n, added);
   } else {
-    load_row(row_of<io_t>(in.w, offset), n, row);
+    load_row(row_of<io_t>(in.w, offset), n, added);
   }
+  const Vec<acc_t> zero = {}, one = broadcast(acc_t{1}), half = broadcast(acc_t{0.5});
   for (int64_t i = 0; i < n; i += kLanes<acc_t>) {
-    const Vec<acc_t> w = load(row + i), log_decay = in.log_decay ? w : -exp(w);
-    store(row + i, exp_minus_one(static_cast<acc_t>(steps) * log_decay));
+    const Vec<acc_t> w = load(added + i), log_decay = (in.log_decay ? w : -exp(w)) * static_cast<acc_t>(steps);
+    const Vec<acc_t> power = exp(log_decay);
+    store(kept + i, power > half ? one : zero);
+    store(added + i, power > half ? exp_minus_one(log_decay) : power);
   }
 }
 
