@@ -23,11 +23,11 @@ struct BasedCall {
   // The arguments have been checked.
   BasedCall(const char* op, const Tensor& q_, const Tensor& k_, const Tensor& v_, const OptionalTensor& kv_state_,
             const OptionalTensor& k_state_, bool normalize, double eps, const OptionalTensor& cu_seqlens)
-      : q(contiguous(q_)),
-        k(contiguous(k_)),
-        v(contiguous(v_)),
-        kv_state(kv_state_ ? OptionalTensor(contiguous(*kv_state_)) : std::nullopt),
-        k_state(k_state_ ? OptionalTensor(contiguous(*k_state_)) : std::nullopt),
+      : q(as_contiguous(q_)),
+        k(as_contiguous(k_)),
+        v(as_contiguous(v_)),
+        kv_state(kv_state_ ? OptionalTensor(as_contiguous(*kv_state_)) : std::nullopt),
+        k_state(k_state_ ? OptionalTensor(as_contiguous(*k_state_)) : std::nullopt),
         sequences(sequences_of(op, q.size(0), q.size(1), cu_seqlens)),
         inputs{.q = q.const_data_ptr(),
                .k = k.const_data_ptr(),
@@ -116,9 +116,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> based_linear_attention_backwa
   check_based_linear_attention(op, q, k, v, kv_state, k_state, cu_seqlens);
   check_based_linear_attention_gradients(op, grad_y, grad_kv_state, grad_k_state, q, v, cu_seqlens);
   const BasedCall call(op, q, k, v, kv_state, k_state, normalize, eps, cu_seqlens);
-  grad_y = contiguous(grad_y);
-  grad_kv_state = contiguous(grad_kv_state);
-  grad_k_state = contiguous(grad_k_state);
+  grad_y = as_contiguous(grad_y);
+  grad_kv_state = as_contiguous(grad_kv_state);
+  grad_k_state = as_contiguous(grad_k_state);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   const auto gradient_if_given = [&](const OptionalTensor& x) { return x ? gradient_of(*x) : new_empty(grad_y, {0}); };
   Tensor grad_q = gradient_of(call.q), grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),

@@ -25,10 +25,10 @@ struct BiWkvCall {
 
   // The arguments have been checked.
   BiWkvCall(const Tensor& w_, const Tensor& u_, const Tensor& k_, const Tensor& v_, int64_t compat_chunks)
-      : w(contiguous(w_)),
-        u(contiguous(u_)),
-        k(contiguous(k_)),
-        v(contiguous(v_)),
+      : w(as_contiguous(w_)),
+        u(as_contiguous(u_)),
+        k(as_contiguous(k_)),
+        v(as_contiguous(v_)),
         inputs{.w = {w.const_data_ptr(), is_float(w)},
                .u = {u.const_data_ptr(), is_float(u)},
                .k = k.const_data_ptr(),
@@ -81,7 +81,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bi_wkv_backward_cpu(Tensor grad_y, Te
   check_bi_wkv("_bi_wkv_backward", w, u, k, v, compat_chunks);
   check_bi_wkv_gradient("_bi_wkv_backward", grad_y, k);
   const BiWkvCall call(w, u, k, v, compat_chunks);
-  grad_y = contiguous(grad_y);
+  grad_y = as_contiguous(grad_y);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_w = gradient_of(call.w), grad_u = gradient_of(call.u), grad_k = gradient_of(call.k),
          grad_v = gradient_of(call.v);

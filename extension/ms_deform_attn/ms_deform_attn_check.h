@@ -27,9 +27,7 @@ void check_ms_deform_attn(const char* op, const Tensor& value, const Tensor& spa
   check.dtype("level_start_index", level_start_index, {ScalarType::Long});
   for (const auto& [name, tensor] :
        {std::pair{"sampling_locations", &sampling_locations}, std::pair{"attention_weights", &attention_weights}}) {
-    check.dtype(name, *tensor,
-                type == ScalarType::Float ? std::initializer_list<ScalarType>{type}
-                                          : std::initializer_list<ScalarType>{type, ScalarType::Float});
+    check.parameter_dtype(name, *tensor, type);
   }
 
   const auto same_device_or_cpu = [&](const char* name, const Tensor& tensor) {

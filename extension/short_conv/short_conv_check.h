@@ -35,9 +35,7 @@ void check_short_conv(const char* op, const Tensor& x, const Tensor& weight, con
   const ScalarType type = x.scalar_type();
   check.dtype("x", x, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
   const auto parameter = [&](const char* name, const Tensor& tensor) {
-    check.dtype(name, tensor,
-                type == ScalarType::Float ? std::initializer_list<ScalarType>{type}
-                                          : std::initializer_list<ScalarType>{type, ScalarType::Float});
+    check.parameter_dtype(name, tensor, type);
     check.same_device(name, tensor, "x", x);
   };
   parameter("weight", weight);

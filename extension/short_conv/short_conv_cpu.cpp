@@ -23,10 +23,10 @@ struct ShortConvCall {
   // The arguments have been checked.
   ShortConvCall(const char* op, const Tensor& x_, const Tensor& weight_, const OptionalTensor& bias_,
                 const OptionalTensor& state_, bool silu, const OptionalTensor& cu_seqlens)
-      : x(contiguous(x_)),
-        weight(contiguous(weight_)),
-        bias(bias_ ? OptionalTensor(contiguous(*bias_)) : std::nullopt),
-        state(state_ ? OptionalTensor(contiguous(*state_)) : std::nullopt),
+      : x(as_contiguous(x_)),
+        weight(as_contiguous(weight_)),
+        bias(bias_ ? OptionalTensor(as_contiguous(*bias_)) : std::nullopt),
+        state(state_ ? OptionalTensor(as_contiguous(*state_)) : std::nullopt),
         inputs{.x = x.const_data_ptr(),
                .weight = weight.const_data_ptr(),
                .bias = bias ? bias->const_data_ptr() : nullptr,
@@ -95,8 +95,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> short_conv_backward_cpu(Tensor grad_y
   check_short_conv(op, x, weight, bias, state, cu_seqlens);
   check_short_conv_gradients(op, grad_y, grad_state, x, weight, cu_seqlens);
   const ShortConvCall call(op, x, weight, bias, state, silu, cu_seqlens);
-  grad_y = contiguous(grad_y);
-  grad_state = contiguous(grad_state);
+  grad_y = as_contiguous(grad_y);
+  grad_state = as_contiguous(grad_state);
   const auto gradient_of = [](const Tensor& tensor) { return new_empty(tensor, tensor.sizes()); };
   const auto gradient_if_given = [&](const OptionalTensor& tensor) {
     return tensor ? gradient_of(*tensor) : new_empty(grad_y, {0});

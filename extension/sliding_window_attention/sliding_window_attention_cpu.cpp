@@ -27,11 +27,11 @@ struct WindowCall {
   WindowCall(const char* op, const Tensor& q_, const Tensor& k_, const Tensor& v_, int64_t keys_back,
              std::optional<double> scale, const OptionalTensor& past_k_, const OptionalTensor& past_v_,
              const OptionalTensor& past_length, const OptionalTensor& cu_seqlens)
-      : q(contiguous(q_)),
-        k(contiguous(k_)),
-        v(contiguous(v_)),
-        past_k(past_k_ ? OptionalTensor(contiguous(*past_k_)) : std::nullopt),
-        past_v(past_v_ ? OptionalTensor(contiguous(*past_v_)) : std::nullopt),
+      : q(as_contiguous(q_)),
+        k(as_contiguous(k_)),
+        v(as_contiguous(v_)),
+        past_k(past_k_ ? OptionalTensor(as_contiguous(*past_k_)) : std::nullopt),
+        past_v(past_v_ ? OptionalTensor(as_contiguous(*past_v_)) : std::nullopt),
         inputs{.q = q.const_data_ptr(),
                .k = k.const_data_ptr(),
                .v = v.const_data_ptr(),
@@ -41,7 +41,7 @@ struct WindowCall {
                .scale = scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))))},
         past(past_k ? past_k->size(1) : 0),
         kernels(window_kernels().of[static_cast<int>(io_type(q))]) {
-    const OptionalTensor lengths = past_length ? OptionalTensor(contiguous(*past_length)) : std::nullopt;
+    const OptionalTensor lengths = past_length ? OptionalTensor(as_contiguous(*past_length)) : std::nullopt;
     for (const Sequence& sequence : sequences_of(op, q.size(0), q.size(1), cu_seqlens)) {
       const auto row = static_cast<int64_t>(sequences.size());
       const int64_t real = lengths ? lengths->const_data_ptr<int64_t>()[row] : past;
@@ -147,9 +147,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sliding_window_attention_back
   check_sliding_window_attention(op, q, k, v, keys_back, past_k, past_v, past_length, cu_seqlens);
   check_sliding_window_attention_gradients(op, grad_y, grad_window_k, grad_window_v, q, keys_back, past_k, cu_seqlens);
   const WindowCall call(op, q, k, v, keys_back, scale, past_k, past_v, past_length, cu_seqlens);
-  grad_y = contiguous(grad_y);
-  grad_window_k = contiguous(grad_window_k);
-  grad_window_v = contiguous(grad_window_v);
+  grad_y = as_contiguous(grad_y);
+  grad_window_k = as_contiguous(grad_window_k);
+  grad_window_v = as_contiguous(grad_window_v);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   const auto gradient_if_given = [&](const OptionalTensor& x) { return x ? gradient_of(*x) : new_empty(grad_y, {0}); };
   Tensor grad_q = gradient_of(call.q), grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),

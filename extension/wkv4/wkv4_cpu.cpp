@@ -23,10 +23,10 @@ struct Wkv4Call {
 
   // The arguments have been checked.
   Wkv4Call(const Tensor& w_, const Tensor& u_, const Tensor& k_, const Tensor& v_)
-      : w(contiguous(w_)),
-        u(contiguous(u_)),
-        k(contiguous(k_)),
-        v(contiguous(v_)),
+      : w(as_contiguous(w_)),
+        u(as_contiguous(u_)),
+        k(as_contiguous(k_)),
+        v(as_contiguous(v_)),
         inputs{.w = {w.const_data_ptr(), is_float(w)},
                .u = {u.const_data_ptr(), is_float(u)},
                .k = k.const_data_ptr(),
@@ -79,7 +79,7 @@ std::tuple<Tensor, Tensor> wkv4_cpu(Tensor w, Tensor u, Tensor k, Tensor v, Opti
   const int64_t rows = static_cast<int64_t>(sequences.size());
   Tensor y = new_empty(call.k, call.k.sizes());
   Tensor state_after = new_empty(call.k, {rows, 3, call.inputs.channels}, state_type(k));
-  if (state) state = contiguous(*state);
+  if (state) state = as_contiguous(*state);
   const StateRows states(state_after);
   const auto* before = state ? static_cast<const char*>(state->const_data_ptr()) : nullptr;
   auto* after = static_cast<char*>(state_after.mutable_data_ptr());
@@ -101,9 +101,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward_cpu(Tensor grad
   const Wkv4Call call(w, u, k, v);
   const std::vector<Sequence> sequences = sequences_of("_wkv4_backward", k.size(0), k.size(1), cu_seqlens);
   const int64_t rows = static_cast<int64_t>(sequences.size());
-  grad_y = contiguous(grad_y);
-  grad_state = contiguous(grad_state);
-  if (state) state = contiguous(*state);
+  grad_y = as_contiguous(grad_y);
+  grad_state = as_contiguous(grad_state);
+  if (state) state = as_contiguous(*state);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_w = gradient_of(call.w), grad_u = gradient_of(call.u), grad_k = gradient_of(call.k),
          grad_v = gradient_of(call.v), grad_before = state ? gradient_of(*state) : new_empty(grad_y, {0});
@@ -146,7 +146,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward_cpu(Tensor grad
 
 Tensor wkv4_decode_cpu(Tensor w, Tensor u, Tensor k, Tensor v, Tensor pool, Tensor slots) {
   check_wkv4_decode("wkv4_decode_", w, u, k, v, pool, slots);
-  const Tensor dense_slots = contiguous(slots);
+  const Tensor dense_slots = as_contiguous(slots);
   const auto* slot = static_cast<const int64_t*>(dense_slots.const_data_ptr());
   check_slot_values("wkv4_decode_", slot, slots.size(0), pool.size(0));
   const Wkv4Call call(w, u, k, v);

@@ -1,7 +1,6 @@
 // What wkv6, wkv5, their backwards and their decode ops refuse, for their kernels and their meta functions.
 #pragma once
 #include <optional>
-#include <utility>
 
 #include "core/matrix_state_check.h"
 #include "core/slots.h"
@@ -25,13 +24,8 @@ void check_wkv6_types(const char* op, const Tensor& r, const Tensor& k, const Te
   check.dtype("r", r, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
   check.dtype("k", k, {type});
   check.dtype("v", v, {type});
-  for (const auto& [name, parameter] : {std::pair<const char*, const Tensor&>("w", w), {"u", u}}) {
-    if (type == ScalarType::Float) {
-      check.dtype(name, parameter, {type});
-    } else {
-      check.dtype(name, parameter, {type, ScalarType::Float});
-    }
-  }
+  check.parameter_dtype("w", w, type);
+  check.parameter_dtype("u", u, type);
 
   check.same_device("k", k, "r", r);
   check.same_device("v", v, "r", r);

@@ -19,9 +19,7 @@ void check_wkv7_types(const char* op, const Tensor& r, const Tensor& w, const Te
 
   const ScalarType type = r.scalar_type();
   check.dtype("r", r, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
-  check.dtype("w", w,
-              type == ScalarType::Float ? std::initializer_list<ScalarType>{type}
-                                        : std::initializer_list<ScalarType>{type, ScalarType::Float});
+  check.parameter_dtype("w", w, type);
   check.dtype("k", k, {type});
   check.dtype("v", v, {type});
   check.dtype("a", a, {type});

@@ -94,23 +94,6 @@ inline V min(V x, V y) {
 #endif
 }
 
-// Of each lane: x > y ? a : b. Written out because the compiler would compare once more for (x > y ? b : a).
-template <class V>
-inline V select_greater(V x, V y, V a, V b) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(x[0]) == 4) {
-    const __mmask16 greater = _mm512_cmp_ps_mask(reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y), _CMP_GT_OQ);
-    return reinterpret_cast<V>(_mm512_mask_blend_ps(greater, reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(a)));
-  } else {
-    const __mmask8 greater = _mm512_cmp_pd_mask(reinterpret_cast<__m512d>(x), reinterpret_cast<__m512d>(y), _CMP_GT_OQ);
-    return reinterpret_cast<V>(
-        _mm512_mask_blend_pd(greater, reinterpret_cast<__m512d>(b), reinterpret_cast<__m512d>(a)));
-  }
-#else
-  return x > y ? a : b;
-#endif
-}
-
 inline Vec<float> abs(Vec<float> x) { return reinterpret_cast<Vec<float>>(reinterpret_cast<UInt32s>(x) & 0x7fffffffu); }
 inline Vec<double> abs(Vec<double> x) {
   return reinterpret_cast<Vec<double>>(reinterpret_cast<UInt64s>(x) & 0x7fffffffffffffffu);
