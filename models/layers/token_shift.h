@@ -2,19 +2,23 @@
 #pragma once
 #include <ATen/Functions.h>
 
+#include "core/sequences.h"
+
 namespace wkv::models {
 
-struct ShiftedTokens {
-  at::Tensor difference;  // x_{t-1} - x_t, [B, T, C]
-  at::Tensor last;        // x_T, or what came in where T = 0, [B, C]: the next call's `before`
-};
-
-// x [B, T, C]; before [B, C]: the value ahead of the first position.
-inline ShiftedTokens token_shift(const at::Tensor& x, const at::Tensor& before) {
-  const at::Tensor padded = at::cat({before.to(x.scalar_type()).unsqueeze(1), x}, 1);
+// x_{t-1} - x_t, [B, T, C]. last [rows, C], the value ahead of each sequence's first position, becomes its last one.
+inline at::Tensor token_shift(const at::Tensor& x, at::Tensor& last, const Sequences& sequences) {
+  const at::Tensor first = sequences.read(last).to(x.scalar_type());
+  if (sequences.cu_seqlens) {
+    const at::Tensor rows = at::cat({first, x.squeeze(0)});
+    sequences.write(last, rows.index_select(0, sequences.last));
+    return rows.index_select(0, sequences.previous).unsqueeze(0) - x;
+  }
+  const at::Tensor padded = at::cat({first.unsqueeze(1), x}, 1);
   const int64_t time = x.size(1);
   // A copy: a view would keep all of `padded` alive in the state.
-  return {padded.narrow(1, 0, time) - x, padded.select(1, time).clone()};
+  sequences.write(last, padded.select(1, time).clone());
+  return padded.narrow(1, 0, time) - x;
 }
 
 // x mixed with its predecessor, channel by channel: x + difference * mix.

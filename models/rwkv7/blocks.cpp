@@ -1,10 +1,8 @@
 // RWKV-7's time mix and channel mix: the equations of the paper, on the op wkv7.
 #include "rwkv7/blocks.h"
 
-#include <cmath>
-
+#include "layers/recurrence.h"
 #include "layers/token_shift.h"
-#include "wkv/ops.h"
 
 namespace wkv::models {
 namespace {
@@ -55,16 +53,16 @@ RWKV7TimeMix::RWKV7TimeMix(const RWKV7Options& o, int64_t layer_)
   ln_x = register_module("ln_x", std::make_shared<HeadNorm>(heads, width, o.ln_x_eps));
 }
 
-at::Tensor RWKV7TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv,
-                                 at::Tensor& first_value) const {
-  auto [difference, last] = token_shift(x, shift);
-  shift = last;
-  const auto mixed = [&, &d = difference](const at::Tensor& mix) { return mix_tokens(x, d, mix); };
+at::Tensor RWKV7TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv, at::Tensor& first_value,
+                                 const Sequences& sequences) const {
+  const at::Tensor difference = token_shift(x, shift, sequences);
+  const auto mixed = [&](const at::Tensor& mix) { return mix_tokens(x, difference, mix); };
   const auto by_head = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), heads, head_size}); };
 
   const at::Tensor r = by_head(receptance->forward(mixed(x_r)));
   const at::Tensor decay_input = w0 + at::matmul(at::tanh(at::matmul(mixed(x_w), w1)), w2);
-  const at::Tensor log_decay = at::sigmoid(at_least_float(decay_input)) * -std::exp(-0.5);
+  // The factor exp(-e^(-1/2) sigmoid(x)), as the op takes it: exp(-exp(w)).
+  const at::Tensor w = at::log_sigmoid(at_least_float(decay_input)) - 0.5;
   at::Tensor k = key->forward(mixed(x_k));
   const at::Tensor value_input = mixed(x_v);
   at::Tensor v = value->forward(value_input);
@@ -79,9 +77,7 @@ at::Tensor RWKV7TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Ten
   const at::Tensor removal = unit(by_head(at_least_float(k * k_k))).to(k.scalar_type());
   k = k * (1 + (rate - 1) * k_a);
   const at::Tensor keys = by_head(k), values = by_head(v);
-  auto [y, next] = ops::wkv7(r, by_head(log_decay), keys, values, -removal, removal * by_head(rate), wkv,
-                             /*cu_seqlens=*/std::nullopt, /*log_decay=*/true);
-  wkv = next;
+  const at::Tensor y = wkv7(r, by_head(w), keys, values, -removal, removal * by_head(rate), wkv, sequences);
 
   const at::Tensor bonus = (r * keys * r_k).sum(-1, /*keepdim=*/true) * values;
   return output->forward((ln_x->forward(y.flatten(2)) + bonus.flatten(2)) * gate);
@@ -94,9 +90,8 @@ RWKV7ChannelMix::RWKV7ChannelMix(const RWKV7Options& o, int64_t layer_)
   value = register_module("value", std::make_shared<Linear>(o.ffn_width, width));
 }
 
-at::Tensor RWKV7ChannelMix::forward(const at::Tensor& x, at::Tensor& shift) const {
-  auto [difference, last] = token_shift(x, shift);
-  shift = last;
+at::Tensor RWKV7ChannelMix::forward(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const {
+  const at::Tensor difference = token_shift(x, shift, sequences);
   return value->forward(at::relu(key->forward(mix_tokens(x, difference, x_k))).square());
 }
 

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "core/sequences.h"
 #include "layers/linear.h"
 #include "wkv/models/rwkv7.h"
 
@@ -12,9 +13,10 @@ namespace wkv::models {
 
 struct RWKV7TimeMix : torch::nn::Module {
   RWKV7TimeMix(const RWKV7Options& options, int64_t layer);
-  // x [B, T, C], normalised. shift [B, C] and wkv [B, H, N, N] are replaced by their values after the last token.
+  // x [B, T, C], normalised. shift [rows, C] and wkv [rows, H, N, N] become their values after the last token.
   // first_value [B, T, C]: layer 0 writes its value there, later layers read it.
-  at::Tensor forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv, at::Tensor& first_value) const;
+  at::Tensor forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv, at::Tensor& first_value,
+                     const Sequences& sequences) const;
   void initialise();
 
   int64_t layer, layers, heads, head_size, width;
@@ -31,7 +33,7 @@ struct RWKV7TimeMix : torch::nn::Module {
 
 struct RWKV7ChannelMix : torch::nn::Module {
   RWKV7ChannelMix(const RWKV7Options& options, int64_t layer);
-  at::Tensor forward(const at::Tensor& x, at::Tensor& shift) const;
+  at::Tensor forward(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const;
   void initialise();
 
   int64_t layer, layers, width;

@@ -1,5 +1,5 @@
 // RWKV-7's initial values, as the published training code sets them for a new model.
-#include <torch/nn/init.h>
+#include "layers/initial_values.h"
 
 #include <cmath>
 
@@ -7,25 +7,6 @@
 
 namespace wkv::models {
 namespace {
-
-struct Depth {
-  double up;    // 0 at the first layer, 1 at the last
-  double down;  // 1 at the first layer, towards 0
-};
-
-Depth depth(int64_t layer, int64_t layers) {
-  const double up = layers > 1 ? static_cast<double>(layer) / static_cast<double>(layers - 1) : 0.0;
-  return {up, 1.0 - static_cast<double>(layer) / static_cast<double>(layers)};
-}
-
-// f(n) for every channel n = 0 .. C-1.
-template <typename F>
-void set_channels(const at::Tensor& parameter, F&& f) {
-  at::Tensor values = at::empty({parameter.numel()}, at::kDouble);
-  auto* out = values.mutable_data_ptr<double>();
-  for (int64_t n = 0; n < parameter.numel(); ++n) out[n] = f(static_cast<double>(n));
-  parameter.copy_(values.view(parameter.sizes()));
-}
 
 void set_low_rank(const at::Tensor& first, const at::Tensor& second) {
   torch::nn::init::zeros_(first);
@@ -85,9 +66,7 @@ void RWKV7ChannelMix::initialise() {
 
 void RWKV7Block::initialise() {
   for (const auto& norm : {ln0, ln1, ln2}) {
-    if (!norm) continue;
-    torch::nn::init::ones_(norm->weight);
-    torch::nn::init::zeros_(norm->bias);
+    if (norm) set_identity(*norm);
   }
   att->initialise();
   ffn->initialise();

@@ -2,14 +2,12 @@
 #include "wkv/models/rwkv7.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <torch/nn/init.h>
 
 #include <cmath>
 
+#include "layers/initial_values.h"
 #include "rwkv7/blocks.h"
 #include "rwkv7/options.h"
-#include "wkv/error.h"
 
 namespace wkv::models {
 
@@ -38,8 +36,7 @@ RWKV7Impl::RWKV7Impl(RWKV7Options options, bool initialise)
 
   torch::nn::init::uniform_(parts_->emb->weight, -1e-4, 1e-4);
   for (const auto& block : parts_->blocks) block->initialise();
-  torch::nn::init::ones_(parts_->ln_out->weight);
-  torch::nn::init::zeros_(parts_->ln_out->bias);
+  set_identity(*parts_->ln_out);
   const double ratio = static_cast<double>(options_.vocab) / static_cast<double>(options_.width);
   torch::nn::init::orthogonal_(parts_->head->weight, 0.5 * std::sqrt(std::max(ratio, 1.0)));
   if (options_.head_bias) torch::nn::init::zeros_(parts_->head->bias);
@@ -49,79 +46,32 @@ RWKV7Impl::~RWKV7Impl() = default;
 
 std::string RWKV7Impl::config_json() const { return to_config_json(options_); }
 
-State RWKV7Impl::initial_state(int64_t batch) const {
-  const auto& weight = parts_->emb->weight;
-  const auto wide = weight.options().dtype(weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-  const int64_t heads = options_.width / options_.head_size;
-  const auto shift = [&] { return at::zeros({batch, options_.width}, weight.options().requires_grad(false)); };
-  State state;
+std::vector<LanguageModel::StateEntry> RWKV7Impl::state_entries() const {
+  const at::ScalarType dtype = parts_->emb->weight.scalar_type(), wide = dtype == at::kDouble ? dtype : at::kFloat;
+  const int64_t heads = options_.width / options_.head_size, size = options_.head_size;
+  std::vector<StateEntry> entries;
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
-    state.entries.push_back({fmt::format("att_x{}", layer), shift()});
-    state.entries.push_back(
-        {fmt::format("wkv{}", layer),
-         at::zeros({batch, heads, options_.head_size, options_.head_size}, wide.requires_grad(false))});
-    state.entries.push_back({fmt::format("ffn_x{}", layer), shift()});
+    entries.push_back({fmt::format("att_x{}", layer), {options_.width}, dtype});
+    entries.push_back({fmt::format("wkv{}", layer), {heads, size, size}, wide});
+    entries.push_back({fmt::format("ffn_x{}", layer), {options_.width}, dtype});
   }
-  return state;
+  return entries;
 }
 
-namespace {
-
-void check_tokens(const at::Tensor& tokens, int64_t vocab) {
-  if (!tokens.defined() || tokens.dim() != 2 || tokens.scalar_type() != at::kLong) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("RWKV7: tokens must be int64 [B, T], got {}",
-                            tokens.defined() ? fmt::format("{} [{}]", c10::toString(tokens.scalar_type()),
-                                                           fmt::join(tokens.sizes().vec(), ", "))
-                                             : "no tensor"));
-  }
-  if (tokens.is_cpu() && tokens.numel() > 0) {  // elsewhere the look-up itself complains, without a wait for the device
-    const auto [low, high] = at::aminmax(tokens);
-    if (low.item<int64_t>() < 0 || high.item<int64_t>() >= vocab) {
-      throw Error(ErrorCode::invalid_argument, fmt::format("RWKV7: tokens must be in 0..{}, got {}..{}", vocab - 1,
-                                                           low.item<int64_t>(), high.item<int64_t>()));
-    }
-  }
-}
-
-void check_state(const State& state, const State& expected) {
-  if (state.entries.size() != expected.entries.size()) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("RWKV7: the state must have {} entries, got {}: is it another model's?",
-                            expected.entries.size(), state.entries.size()));
-  }
-  for (size_t i = 0; i < state.entries.size(); ++i) {
-    const auto& [name, tensor] = state.entries[i];
-    const auto& [wanted_name, wanted] = expected.entries[i];
-    if (name != wanted_name || tensor.sizes() != wanted.sizes()) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("RWKV7: the state's entry {} must be {} [{}], got {} [{}]", i, wanted_name,
-                              fmt::join(wanted.sizes().vec(), ", "), name, fmt::join(tensor.sizes().vec(), ", ")));
-    }
-  }
-}
-
-}  // namespace
-
-std::pair<at::Tensor, State> RWKV7Impl::hidden(const at::Tensor& tokens, const State& state) {
-  check_tokens(tokens, options_.vocab);
-  State next = initial_state(tokens.size(0));
-  if (!state.empty()) {
-    check_state(state, next);
-    next = state;
-  }
+at::Tensor RWKV7Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
   at::Tensor x = at::embedding(parts_->emb->weight, tokens);
   if (options_.input_norm) x = parts_->blocks.front()->ln0->forward(x);
   at::Tensor first_value;
   for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
     const RWKV7Block& block = *parts_->blocks[layer];
-    State::Entry* entries = &next.entries[layer * Parts::kEntries];
-    at::Tensor mixed = block.att->forward(block.ln1->forward(x), entries[0].tensor, entries[1].tensor, first_value);
+    State::Entry* entries = &state.entries[layer * Parts::kEntries];
+    at::Tensor mixed =
+        block.att->forward(block.ln1->forward(x), entries[0].tensor, entries[1].tensor, first_value, sequences);
     if (block.att_bias.defined()) mixed = mixed + block.att_bias;
     x = x + mixed;
-    x = x + block.ffn->forward(block.ln2->forward(x), entries[2].tensor);
+    x = x + block.ffn->forward(block.ln2->forward(x), entries[2].tensor, sequences);
   }
-  return {parts_->ln_out->forward(x), std::move(next)};
+  return parts_->ln_out->forward(x);
 }
 
 at::Tensor RWKV7Impl::logits(const at::Tensor& hidden) {

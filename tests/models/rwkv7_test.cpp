@@ -6,15 +6,41 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <regex>
 
-#include "support/data.h"
-#include "support/fixture.h"
-#include "wkv/error.h"
+#include "models/model_cases.h"
+#include "models/parameter_groups.h"
 
 namespace wkv::test {
 namespace {
+
+const LanguageModelRows kRwkv7Rows({
+    {"rwkv7", "rwkv7/tiny", 1.3e-5},
+    {"rwkv7", "rwkv7/tiny-h32", 1.2e-5},
+    {"rwkv7", "rwkv7/tiny-h64", 8e-6},
+});
+
+class RWKV7Published : public testing::TestWithParam<std::string> {
+ protected:
+  GoldenModel golden{{"rwkv7", GetParam(), 0}};
+};
+
+TEST_P(RWKV7Published, the_logit_penalty_changes_gradients_as_published) {
+  const auto model = golden.load();
+  model->loss(golden.tokens(), golden.fixture["in.target"]).backward();
+  const auto expected = golden.fixture.with_prefix("grad_l2wrap.");
+  ASSERT_FALSE(expected.empty());
+  const auto parameters = model->named_parameters();
+  for (const auto& [name, gradient] : expected)
+    EXPECT_LT(relative_error(parameters[name].grad(), gradient), 5e-5) << name;
+}
+
+TEST_P(RWKV7Published, parameter_groups_are_the_published_recipe) {
+  EXPECT_EQ(named_groups(*golden.load()), named_groups(golden.description.at("optimizer_groups_weight_decay_0p1")));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RWKV7Published, testing::Values("rwkv7/tiny", "rwkv7/tiny-h32", "rwkv7/tiny-h64"),
+                         [](const auto& test_info) { return "case_" + std::to_string(test_info.index); });
 
 models::RWKV7 initial_model() {
   at::manual_seed(1);

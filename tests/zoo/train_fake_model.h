@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "wkv/models/language_model.h"
@@ -23,23 +22,24 @@ class FakeLanguageModel : public models::LanguageModel {
   std::string family() const override { return "fake"; }
   std::string config_json() const override { return "{}"; }
   int64_t vocab_size() const override { return vocab_; }
-  models::State initial_state(int64_t batch) const override { return {{{"sum0", at::zeros({batch, width_})}}}; }
-  std::pair<at::Tensor, models::State> hidden(const at::Tensor& tokens, const models::State& state) override {
-    at::Tensor sum = state.empty() ? at::zeros({tokens.size(0), width_}) : state.entries[0].tensor;
-    std::vector<at::Tensor> sums;
-    for (int64_t t = 0; t < tokens.size(1); ++t) {
-      sum = 0.5 * sum + at::embedding(emb, tokens.select(1, t));
-      sums.push_back(sum);
-    }
-    const auto values = sums.empty() ? at::zeros({tokens.size(0), 0, width_}) : at::stack(sums, 1);
-    return {values * scale, {{{"sum0", sum}}}};
-  }
   at::Tensor logits(const at::Tensor& values) override { return at::linear(values, head); }
   std::vector<models::ParameterGroup> parameter_groups() const override { return groups; }
 
   at::Tensor emb, head, scale, unused;
   std::vector<models::ParameterGroup> groups = {
       {{"emb", "head"}, 1.0, true}, {{"scale"}, 2.0, false}, {{"unused"}, 1.0, false}};
+
+ protected:
+  std::vector<StateEntry> state_entries() const override { return {{"sum0", {width_}, at::kFloat}}; }
+  at::Tensor run(const at::Tensor& tokens, models::State& state, const models::Sequences&) override {
+    at::Tensor& sum = state.entries[0].tensor;
+    std::vector<at::Tensor> sums;
+    for (int64_t t = 0; t < tokens.size(1); ++t) {
+      sum = 0.5 * sum + at::embedding(emb, tokens.select(1, t));
+      sums.push_back(sum);
+    }
+    return (sums.empty() ? at::zeros({tokens.size(0), 0, width_}) : at::stack(sums, 1)) * scale;
+  }
 
  private:
   int64_t vocab_, width_;

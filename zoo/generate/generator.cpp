@@ -15,9 +15,6 @@
 namespace wkv {
 namespace {
 
-// Tokens of a prompt that are read at once: bounds the memory of the activations.
-constexpr int64_t kPromptPiece = 256;
-
 std::vector<int64_t> prompt_tokens(const zoo::Tokenizer& tokenizer, std::string_view prompt, const Context& context,
                                    int64_t model_vocab) {
   std::vector<int64_t> tokens = tokenizer.encode(prompt);
@@ -89,11 +86,9 @@ struct Generator::Run {
     const auto count = static_cast<int64_t>(tokens.size());
     const at::Device device = result.context.state.entries.front().tensor.device();
     const at::Tensor all = at::from_blob(tokens.data(), {1, count}, at::TensorOptions().dtype(at::kLong)).to(device);
-    for (int64_t begin = 0; begin < count; begin += kPromptPiece) {
-      const at::Tensor piece = all.slice(1, begin, std::min(begin + kPromptPiece, count));
-      auto [hidden, state] = model.hidden(piece, result.context.state);
-      result.context = {std::move(state), hidden.slice(1, hidden.size(1) - 1).clone()};
-    }
+    if (count == 0) return;
+    auto [hidden, state] = model.read(all, result.context.state);
+    result.context = {std::move(state), hidden.unsqueeze(1)};
   }
 
   // Draws a token. Returns the text that is certain now, which may be none.

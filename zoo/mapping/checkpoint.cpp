@@ -138,6 +138,12 @@ Config read_config(const std::string& text_or_path, const std::string& checkpoin
     if (!values.is_object()) {
       throw Error(ErrorCode::corrupt_file, fmt::format("{}: not a JSON object", where));
     }
+    // A card or a description of a file keeps the model's own keys in a section.
+    if (const auto section = values.find("config"); section != values.end() && section->is_object()) {
+      const nlohmann::json own = *section;
+      values.erase("config");
+      values.update(own);
+    }
     return Config(std::move(values), where);
   };
   const auto first = text_or_path.find_first_not_of(" \t\r\n");

@@ -20,6 +20,7 @@ class Checkpoint {
   const std::string& path() const { return path_; }
   const std::string& container() const { return source_.container; }
   const std::map<std::string, const TensorEntry*>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return source_.metadata; }
   bool has(const std::string& name) const { return tensors_.contains(name); }
   bool has_prefix(const std::string& prefix) const;
   // The shape of a tensor that must be there with so many dimensions; throws wkv::Error otherwise.

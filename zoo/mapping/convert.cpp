@@ -16,10 +16,11 @@ void convert(const std::string& path, const std::string& output, const LoadOptio
   Config config = read_config(options.config, path);
   const MatchedModel matched = match(checkpoint, options.family, config);
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (const auto& parameter : matched.model->named_parameters()) {
-    const TensorEntry& entry = *matched.tensors.at(parameter.key());
-    const at::Tensor tensor = as_tensor(entry).reshape(parameter.value().sizes());
-    tensors.emplace_back(parameter.key(), tensor.to(options.dtype.value_or(entry.dtype)));
+  for (const auto& item : tensors_of(*matched.model)) {
+    const TensorEntry& entry = *matched.tensors.at(item.key());
+    const at::Tensor tensor = as_tensor(entry).reshape(item.value().sizes());
+    const bool floating = item.value().is_floating_point();
+    tensors.emplace_back(item.key(), tensor.to(floating ? options.dtype.value_or(entry.dtype) : entry.dtype));
   }
   write_safetensors(output, tensors, {{"format", "pt"}, {"family", matched.family->name}});
 }

@@ -16,8 +16,8 @@ struct Family {
   bool (*matches)(const Checkpoint& checkpoint);
   // The module with the sizes that the shapes tell, its parameters of no particular value.
   std::shared_ptr<models::Model> (*build)(const Checkpoint& checkpoint, Config& config);
-  // The module's parameter for a tensor of the file; empty: the tensor is known, and not used.
-  std::string (*parameter_name)(const std::string& tensor_name);
+  // The module's name for a tensor of the file; empty: the tensor is known, and not used.
+  std::string (*own_name)(const std::string& tensor_name);
 };
 
 // Every family, in the order in which they are asked. A new family adds its mapping/<family>.cpp and a row here.

@@ -31,9 +31,10 @@ std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& 
   const MatchedModel matched = match(checkpoint, options.family, config);
   const at::ScalarType dtype = parameter_dtype(matched, options);
   const at::NoGradGuard no_grad;
-  for (auto& parameter : matched.model->named_parameters()) {
-    at::Tensor& value = parameter.value();
-    value.set_data(as_tensor(*matched.tensors.at(parameter.key())).reshape(value.sizes()).to(dtype).contiguous());
+  for (auto& item : tensors_of(*matched.model)) {
+    at::Tensor& value = item.value();
+    const at::Tensor found = as_tensor(*matched.tensors.at(item.key())).reshape(value.sizes());
+    value.set_data(found.to(value.is_floating_point() ? dtype : value.scalar_type()).contiguous());
   }
   matched.model->eval();
   return matched.model;

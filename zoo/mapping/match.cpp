@@ -32,6 +32,12 @@ std::shared_ptr<models::Model> build(const Family& family, const Checkpoint& che
 
 }  // namespace
 
+torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& model) {
+  auto tensors = model.named_parameters();
+  for (const auto& buffer : model.named_buffers()) tensors.insert(buffer.key(), buffer.value());
+  return tensors;
+}
+
 Checkpoint open_checkpoint(const std::string& path_or_name) {
   return {path_or_name == kEmbeddedModel ? embedded_tensors() : open_tensors(path_or_name), path_or_name};
 }
@@ -40,33 +46,32 @@ MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_famil
   MatchedModel matched;
   matched.family = &detect_family(checkpoint, forced_family);
   matched.model = build(*matched.family, checkpoint, config);
-  const auto parameters = matched.model->named_parameters();
+  const auto wanted = tensors_of(*matched.model);
 
   std::vector<std::string> problems;
   for (const auto& [name, entry] : checkpoint.tensors()) {
-    const std::string parameter_name = matched.family->parameter_name(name);
-    if (parameter_name.empty()) {
+    const std::string own_name = matched.family->own_name(name);
+    if (own_name.empty()) {
       matched.unused.push_back(name);
       continue;
     }
-    const at::Tensor* parameter = parameters.find(parameter_name);
-    if (!parameter) {
+    const at::Tensor* tensor = wanted.find(own_name);
+    if (!tensor) {
       problems.push_back(fmt::format("unexpected: {} [{}]", name, fmt::join(entry->shape, ", ")));
-    } else if (!same_but_for_ones(entry->shape, parameter->sizes())) {
+    } else if (!same_but_for_ones(entry->shape, tensor->sizes())) {
       problems.push_back(fmt::format("mis-shaped: {} is [{}], expected [{}]", name, fmt::join(entry->shape, ", "),
-                                     fmt::join(parameter->sizes().vec(), ", ")));
-    } else if (!c10::isFloatingType(entry->dtype)) {
-      problems.push_back(
-          fmt::format("{} is of dtype {}, expected a floating-point one", name, c10::toString(entry->dtype)));
+                                     fmt::join(tensor->sizes().vec(), ", ")));
+    } else if (c10::isFloatingType(entry->dtype) != tensor->is_floating_point()) {
+      problems.push_back(fmt::format("{} is of dtype {}, expected {}", name, c10::toString(entry->dtype),
+                                     tensor->is_floating_point() ? "a floating-point one" : "an integer one"));
     }
-    if (parameter && !matched.tensors.emplace(parameter_name, entry).second) {
-      problems.push_back(fmt::format("twice: {} and another tensor are both the parameter {}", name, parameter_name));
+    if (tensor && !matched.tensors.emplace(own_name, entry).second) {
+      problems.push_back(fmt::format("twice: {} and another tensor are both {}", name, own_name));
     }
   }
-  for (const auto& parameter : parameters) {
-    if (!matched.tensors.contains(parameter.key())) {
-      problems.push_back(
-          fmt::format("missing: {} [{}]", parameter.key(), fmt::join(parameter.value().sizes().vec(), ", ")));
+  for (const auto& item : wanted) {
+    if (!matched.tensors.contains(item.key())) {
+      problems.push_back(fmt::format("missing: {} [{}]", item.key(), fmt::join(item.value().sizes().vec(), ", ")));
     }
   }
   if (!problems.empty()) {

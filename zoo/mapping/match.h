@@ -1,4 +1,4 @@
-// A checkpoint's tensors, each matched to a parameter of the module that its shapes describe.
+// A checkpoint's tensors, each matched to a parameter or buffer of the module that its shapes describe.
 #pragma once
 #include <map>
 #include <memory>
@@ -13,9 +13,12 @@ namespace wkv::zoo {
 struct MatchedModel {
   std::shared_ptr<models::Model> model;
   const Family* family = nullptr;
-  std::map<std::string, const TensorEntry*> tensors;  // by parameter name
+  std::map<std::string, const TensorEntry*> tensors;  // by the name of the parameter or buffer
   std::vector<std::string> unused;
 };
+
+// Parameters, then buffers, by name.
+torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& model);
 
 // A checkpoint by its path, or the embedded one by its name.
 Checkpoint open_checkpoint(const std::string& path_or_name);

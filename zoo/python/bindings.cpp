@@ -2,6 +2,7 @@
 // methods the package `wkv` wraps. Through torch::class_, so that nothing here depends on a version of Python. PyTorch
 // calls these methods without Python's lock.
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/custom_class.h>
 #include <torch/library.h>
 
@@ -71,6 +72,7 @@ struct State : torch::CustomClassHolder {
   c10::intrusive_ptr<State> clone() { return wrap(value.clone()); }
   c10::intrusive_ptr<State> detach() { return wrap(value.detach()); }
   c10::intrusive_ptr<State> to(at::Device device) { return wrap(value.to(device)); }
+  void put(std::vector<int64_t> rows, c10::intrusive_ptr<State> state) { value.put(rows, state->value); }
   void save(std::string path) { zoo::save_state(path, value); }
 
   static c10::intrusive_ptr<State> wrap(models::State state) { return c10::make_intrusive<State>(std::move(state)); }
@@ -116,12 +118,27 @@ struct Model : torch::CustomClassHolder {
     for (auto& buffer : value->buffers()) move(buffer);
   }
 
-  std::tuple<at::Tensor, c10::intrusive_ptr<State>> forward(at::Tensor tokens, OptionalState state) {
-    auto [logits, next] = language_model().forward(tokens, value_or_empty(state));
+  using Mask = std::optional<at::Tensor>;
+
+  std::tuple<at::Tensor, c10::intrusive_ptr<State>> forward(at::Tensor tokens, OptionalState state, Mask attention_mask,
+                                                            Mask cu_seqlens) {
+    auto [logits, next] = language_model().forward(tokens, value_or_empty(state), layout(attention_mask, cu_seqlens));
     return {std::move(logits), State::wrap(std::move(next))};
   }
-  at::Tensor loss(at::Tensor tokens, at::Tensor targets, std::optional<double> logit_penalty) {
-    return language_model().loss(tokens, targets, logit_penalty);
+  at::Tensor loss(at::Tensor tokens, at::Tensor targets, std::optional<double> logit_penalty, Mask attention_mask,
+                  Mask cu_seqlens) {
+    return language_model().loss(tokens, targets, logit_penalty, layout(attention_mask, cu_seqlens));
+  }
+  std::tuple<at::Tensor, c10::intrusive_ptr<State>> read(at::Tensor tokens, OptionalState state, Mask attention_mask,
+                                                         int64_t block) {
+    const at::NoGradGuard no_grad;
+    auto [hidden, next] =
+        language_model().read(tokens, value_or_empty(state), attention_mask.value_or(at::Tensor()), block);
+    return {language_model().logits(hidden), State::wrap(std::move(next))};
+  }
+  at::Tensor decode(at::Tensor tokens, c10::intrusive_ptr<State> pool, at::Tensor slots) {
+    const at::NoGradGuard no_grad;
+    return language_model().logits(language_model().decode(tokens, pool->value, slots));
   }
   c10::intrusive_ptr<State> initial_state(int64_t batch) { return State::wrap(language_model().initial_state(batch)); }
 
@@ -139,6 +156,9 @@ struct Model : torch::CustomClassHolder {
   std::shared_ptr<models::Model> value;
 
  private:
+  static models::SequenceLayout layout(const Mask& attention_mask, const Mask& cu_seqlens) {
+    return {.attention_mask = attention_mask.value_or(at::Tensor()), .cu_seqlens = cu_seqlens.value_or(at::Tensor())};
+  }
   static c10::Dict<std::string, at::Tensor> to_dict(const torch::OrderedDict<std::string, at::Tensor>& tensors) {
     c10::Dict<std::string, at::Tensor> dict;
     for (const auto& item : tensors) dict.insert(item.key(), item.value());
@@ -203,6 +223,7 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def("clone", bound(&State::clone))
       .def("detach", bound(&State::detach))
       .def("to", bound(&State::to))
+      .def("put", bound(&State::put))
       .def("save", bound(&State::save))
       .def_static("load", bound(&State::load))
       .def_static("cat", bound(&State::cat))
@@ -216,8 +237,12 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def("is_training", bound(&Model::is_training))
       .def("train", bound(&Model::train))
       .def("to", bound(&Model::to), "", {arg("device"), arg("dtype")})
-      .def("forward", bound(&Model::forward), "", {arg("tokens"), arg("state")})
-      .def("loss", bound(&Model::loss), "", {arg("tokens"), arg("targets"), arg("logit_penalty")})
+      .def("forward", bound(&Model::forward), "",
+           {arg("tokens"), arg("state"), arg("attention_mask"), arg("cu_seqlens")})
+      .def("loss", bound(&Model::loss), "",
+           {arg("tokens"), arg("targets"), arg("logit_penalty"), arg("attention_mask"), arg("cu_seqlens")})
+      .def("read", bound(&Model::read), "", {arg("tokens"), arg("state"), arg("attention_mask"), arg("block")})
+      .def("decode", bound(&Model::decode), "", {arg("tokens"), arg("pool"), arg("slots")})
       .def("initial_state", bound(&Model::initial_state), "", {arg("batch")})
       .def_static("load", bound(&Model::load));
   m.class_<Tokenizer>("Tokenizer")

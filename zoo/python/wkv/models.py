@@ -13,7 +13,8 @@ from wkv._library import classes
 class State:
     """What a language model knows after some tokens: a value, constant in size, one row a sequence.
 
-    No operation changes a state: it can be kept, cut, joined and resumed.
+    No operation changes a state, so that it can be kept, cut, joined and resumed; only a pool of sequences that are
+    decoded together is written in place, by `Model.decode` and `put`.
     """
 
     def __init__(self, handle: torch.ScriptObject):
@@ -43,6 +44,10 @@ class State:
 
     def to(self, device: str | torch.device) -> "State":
         return State(self._handle.to(torch.device(device)))
+
+    def put(self, rows: Sequence[int], state: "State") -> None:
+        """Writes the rows of another state over these rows of this one, in place: sequences enter a pool."""
+        self._handle.put([index(row) for row in rows], state._handle)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .safetensors file, whole or not at all."""
@@ -85,20 +90,62 @@ class Model:
     def training(self) -> bool:
         return self._handle.is_training()
 
-    def __call__(self, tokens: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
+    def __call__(
+        self,
+        tokens: torch.Tensor,
+        state: State | None = None,
+        *,
+        attention_mask: torch.Tensor | None = None,
+        cu_seqlens: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, State]:
         """tokens int64 [B, T] -> logits [B, T, V] and the state after the last token.
 
         state: what an earlier call returned. Cutting a sequence anywhere changes nothing but rounding.
+        attention_mask: bool or integer [B, T], for rows of different lengths: padding, on either side, has 0 and is not
+        read; its logits mean nothing.
+        cu_seqlens: int32 or int64 [S + 1], from 0 to T: tokens [1, T] are S sequences, one after another, and the state
+        has S rows. Both give the numbers of the sequences one by one.
         """
-        logits, next_state = self._handle.forward(tokens, None if state is None else state._handle)
+        logits, next_state = self._handle.forward(tokens, _handle_of(state), attention_mask, cu_seqlens)
         return logits, State(next_state)
 
-    def loss(self, tokens: torch.Tensor, targets: torch.Tensor, *, logit_penalty: float | None = None) -> torch.Tensor:
-        """Mean cross-entropy of targets [B, T] given tokens [B, T].
+    def loss(
+        self,
+        tokens: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        logit_penalty: float | None = None,
+        attention_mask: torch.Tensor | None = None,
+        cu_seqlens: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean cross-entropy of targets [B, T] given tokens [B, T], where the mask is not 0 and the target not -100.
 
         The logit penalty, a factor, only adds to the gradient; None: what the family's published training uses.
         """
-        return self._handle.loss(tokens, targets, logit_penalty)
+        return self._handle.loss(tokens, targets, logit_penalty, attention_mask, cu_seqlens)
+
+    def read(
+        self,
+        tokens: torch.Tensor,
+        state: State | None = None,
+        *,
+        attention_mask: torch.Tensor | None = None,
+        block: int = 256,
+    ) -> tuple[torch.Tensor, State]:
+        """Prompts of any length in bounded memory: the logits [B, V] after each row's last token, and the state.
+
+        Reads `block` positions at a time, without gradients.
+        """
+        logits, next_state = self._handle.read(tokens, _handle_of(state), attention_mask, block)
+        return logits, State(next_state)
+
+    def decode(self, tokens: torch.Tensor, pool: State, slots: torch.Tensor) -> torch.Tensor:
+        """One more token for some of many sequences: tokens int64 [B] -> logits [B, V].
+
+        pool: a state whose rows are slots (`model.initial_state(slots)`); tokens[i] goes to row slots[i], distinct, which
+        is read and written in place. A sequence enters with `pool.put([slot], state)`.
+        """
+        return self._handle.decode(tokens, pool._handle, slots)
 
     def initial_state(self, batch: int) -> State:
         """The state before the first token, which `state=None` stands for."""
@@ -127,6 +174,10 @@ class Model:
         """Moves the parameters in place."""
         self._handle.to(None if device is None else torch.device(device), dtype)
         return self
+
+
+def _handle_of(state: State | None):
+    return None if state is None else state._handle
 
 
 def list_models() -> list[str]:

@@ -24,11 +24,13 @@ class Module(torch.nn.Module):
         self._model = model
         self.train(model.training)
 
-    def forward(self, tokens: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        return self._model(tokens, state)
+    def forward(self, tokens: torch.Tensor, state: State | None = None, **layout) -> tuple[torch.Tensor, State]:
+        """As the model: layout is attention_mask or cu_seqlens."""
+        return self._model(tokens, state, **layout)
 
-    def loss(self, tokens: torch.Tensor, targets: torch.Tensor, *, logit_penalty: float | None = None) -> torch.Tensor:
-        return self._model.loss(tokens, targets, logit_penalty=logit_penalty)
+    def loss(self, tokens: torch.Tensor, targets: torch.Tensor, **options) -> torch.Tensor:
+        """As the model's: options are logit_penalty, attention_mask, cu_seqlens."""
+        return self._model.loss(tokens, targets, **options)
 
     def train(self, mode: bool = True) -> "Module":
         self._model.train(mode)

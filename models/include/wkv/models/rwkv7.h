@@ -43,12 +43,14 @@ class WKV_API RWKV7Impl : public LanguageModel {
 
   std::string family() const override { return "rwkv7"; }
   std::string config_json() const override;
-  std::pair<at::Tensor, State> hidden(const at::Tensor& tokens, const State& state = {}) override;
   at::Tensor logits(const at::Tensor& hidden) override;
-  State initial_state(int64_t batch) const override;  // att_x [B, C], wkv [B, H, N, N], ffn_x [B, C] a layer
   int64_t vocab_size() const override { return options_.vocab; }
   std::vector<ParameterGroup> parameter_groups() const override;
   const RWKV7Options& options() const { return options_; }  // ranks and ffn_width filled in
+
+ protected:
+  std::vector<StateEntry> state_entries() const override;  // att_x [C], wkv [H, N, N], ffn_x [C] a layer
+  at::Tensor run(const at::Tensor& tokens, State& state, const Sequences& sequences) override;
 
  private:
   struct Parts;
