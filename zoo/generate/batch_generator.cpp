@@ -30,25 +30,25 @@ models::State pool_of(const models::LanguageModel& model, int64_t width) {
   return pool;
 }
 
-// A text of the queue or of a slot.
-struct BatchText {
-  BatchText(const zoo::Tokenizer& tokenizer, const GenerateOptions& options, int64_t model_vocab)
-      : run(tokenizer, options, model_vocab) {}
-  TextRun run;
-  std::vector<int64_t> prompt;
-  int64_t slot = -1;
-  at::Tensor hidden;  // [C], of the last token read
-};
-
 }  // namespace
 
 struct BatchGenerator::Batch {
+  // A text of the queue or of a slot.
+  struct Text {
+    Text(const zoo::Tokenizer& tokenizer, const GenerateOptions& options, int64_t model_vocab)
+        : run(tokenizer, options, model_vocab) {}
+    TextRun run;
+    std::vector<int64_t> prompt;
+    int64_t slot = -1;
+    at::Tensor hidden;  // [C], of the last token read
+  };
+
   Batch(models::LanguageModel& model_, const zoo::Tokenizer& tokenizer_, int64_t width)
       : model(model_), tokenizer(tokenizer_), pool(pool_of(model, width)) {
     for (int64_t slot = width; slot-- > 0;) free_slots.push_back(slot);
   }
 
-  BatchText& text(int64_t id) const {
+  Text& text(int64_t id) const {
     if (id < 0 || id >= static_cast<int64_t>(texts.size())) {
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("generate_batch: there is no text {}, they are 0..{}", id, texts.size() - 1));
@@ -58,7 +58,7 @@ struct BatchGenerator::Batch {
 
   // The text from the front of the queue reads its prompt and takes a slot.
   void begin(int64_t id) {
-    BatchText& t = text(id);
+    Text& t = text(id);
     const auto start = std::chrono::steady_clock::now();
     Context& context = t.run.result.context;
     if (context.state.empty()) context.state = model.initial_state(1);
@@ -79,7 +79,7 @@ struct BatchGenerator::Batch {
   }
 
   // A text that has ended gives its slot back and keeps what it has read.
-  void leave(BatchText& t) {
+  void leave(Text& t) {
     t.run.result.context = {pool.select({t.slot}), t.hidden.clone().view({1, 1, -1})};
     free_slots.push_back(std::exchange(t.slot, -1));
   }
@@ -88,7 +88,7 @@ struct BatchGenerator::Batch {
   const zoo::Tokenizer& tokenizer;
   models::State pool;
   std::vector<int64_t> free_slots;
-  std::vector<std::unique_ptr<BatchText>> texts;  // by number
+  std::vector<std::unique_ptr<Text>> texts;  // by number
   std::deque<int64_t> waiting;
   std::vector<int64_t> active;
 };
@@ -101,7 +101,7 @@ BatchGenerator::~BatchGenerator() = default;
 int64_t BatchGenerator::add(std::string_view prompt, const GenerateOptions& options, const Context& context) {
   Batch& b = *batch_;
   const int64_t vocab = b.model.vocab_size();
-  auto text = std::make_unique<BatchText>(b.tokenizer, options, vocab);
+  auto text = std::make_unique<Batch::Text>(b.tokenizer, options, vocab);
   text->prompt = prompt_tokens(b.tokenizer, prompt, context, vocab);
   if (!context.state.empty() && context.state.batch() != 1) {
     throw Error(ErrorCode::invalid_argument,
@@ -130,9 +130,9 @@ std::vector<BatchGenerator::Piece> BatchGenerator::step() {
   const at::Tensor logits = b.model.logits(at::stack(hidden));
 
   std::vector<int64_t> tokens, slots;
-  std::vector<BatchText*> reading;
+  std::vector<Batch::Text*> reading;
   for (std::size_t i = 0; i < b.active.size(); ++i) {
-    BatchText& t = b.text(b.active[i]);
+    Batch::Text& t = b.text(b.active[i]);
     if (const auto token = t.run.draw(logits[static_cast<int64_t>(i)])) {
       tokens.push_back(*token);
       slots.push_back(t.slot);
@@ -149,7 +149,7 @@ std::vector<BatchGenerator::Piece> BatchGenerator::step() {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::vector<Piece> pieces;
   for (const int64_t id : b.active) {
-    BatchText& t = b.text(id);
+    Batch::Text& t = b.text(id);
     t.run.result.decode_seconds += seconds;
     std::string piece = t.run.take();
     if (!piece.empty() || t.run.ended()) pieces.push_back({id, std::move(piece)});
@@ -161,7 +161,7 @@ std::vector<BatchGenerator::Piece> BatchGenerator::step() {
 
 void BatchGenerator::cancel(int64_t id) {
   Batch& b = *batch_;
-  BatchText& t = b.text(id);
+  Batch::Text& t = b.text(id);
   if (t.run.ended()) return;
   t.run.result.finish_reason = "cancelled";
   if (t.slot >= 0) b.leave(t);

@@ -63,13 +63,12 @@ TextRun::TextRun(const zoo::Tokenizer& tokenizer, GenerateOptions options, int64
       options_(checked(std::move(options), tokenizer)),
       sampler_(options_.sampler, options_.seed ? *options_.seed : random_seed(), uncounted_tokens(tokenizer)),
       stops_(options_.stop),
-      usable_(static_cast<std::size_t>(std::min(model_vocab, tokenizer.vocab_size()))) {}
+      usable_(static_cast<std::size_t>(std::min(model_vocab, tokenizer.vocab_size()))) {
+  end_at_length();
+}
 
 std::optional<int64_t> TextRun::draw(const at::Tensor& logits) {
-  if (static_cast<int64_t>(result.tokens.size()) == options_.max_tokens) {
-    end("length");
-    return std::nullopt;
-  }
+  if (ended()) return std::nullopt;
   const at::Tensor values = logits.to(at::kCPU, at::kFloat).contiguous();
   const int64_t token = sampler_.next({values.const_data_ptr<float>(), usable_}, options_.banned_tokens);
   if (token == tokenizer_.end_of_text()) {
@@ -78,7 +77,11 @@ std::optional<int64_t> TextRun::draw(const at::Tensor& logits) {
   }
   result.tokens.push_back(token);
   certain_ += utf8_.push(stops_.push(tokenizer_.decode({token})));
-  if (stops_.stopped()) end("stop");
+  if (stops_.stopped()) {
+    end("stop");
+  } else {
+    end_at_length();
+  }
   return token;
 }
 
@@ -86,6 +89,10 @@ std::string TextRun::take() {
   std::string piece = std::exchange(certain_, {});
   result.text += piece;
   return piece;
+}
+
+void TextRun::end_at_length() {
+  if (static_cast<int64_t>(result.tokens.size()) == options_.max_tokens) end("length");
 }
 
 void TextRun::end(const char* reason) {

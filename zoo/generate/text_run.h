@@ -24,7 +24,7 @@ class TextRun {
   // Throws wkv::Error for options out of range.
   TextRun(const zoo::Tokenizer& tokenizer, GenerateOptions options, int64_t model_vocab);
 
-  // Draws a token from logits [V] and returns it, for the model to read; none where the text has ended without one.
+  // Draws a token from logits [V] and returns it, for the model to read; none where the text has ended.
   std::optional<int64_t> draw(const at::Tensor& logits);
   // The text that has become certain since the last call.
   std::string take();
@@ -33,6 +33,7 @@ class TextRun {
   GenerateResult result;  // but for the context and the times, which are the caller's
 
  private:
+  void end_at_length();
   void end(const char* reason);
 
   const zoo::Tokenizer& tokenizer_;

@@ -75,7 +75,8 @@ std::shared_ptr<models::LanguageModel> starting_model(const TrainConfig& config,
   const int64_t vocab = checkpoint ? checkpoint->vocab_size() : m.vocab == 0 ? tokenizer_vocab : m.vocab;
   if (vocab < tokenizer_vocab)
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("the model must have at least the {} tokens of the tokenizer {}, got {}", tokenizer_vocab,
+                fmt::format("{} must be at least {} for the tokenizer {}, got {}",
+                            checkpoint ? "the vocabulary of model.checkpoint" : "model.vocab", tokenizer_vocab,
                             config.data.tokenizer, vocab));
   const auto model = checkpoint ? checkpoint : new_model(m, vocab);
   model->train();
