@@ -135,9 +135,9 @@ void LanguageModel::check_state(const State& state, int64_t rows) const {
     if (name != expected[i].name || tensor.sizes() != sizes ||
         tensor.is_floating_point() != at::isFloatingType(expected[i].dtype)) {
       throw Error(ErrorCode::invalid_argument,
-                  fmt::format("{}: the state's entry {} must be {} {} [{}], got {} {} [{}]", family(), i,
-                              expected[i].name, c10::toString(expected[i].dtype), fmt::join(sizes, ", "), name,
-                              c10::toString(tensor.scalar_type()), fmt::join(tensor.sizes().vec(), ", ")));
+                  fmt::format("{}: the state's entry {} must be {} [{}] of {}, got {} [{}] of {}", family(), i,
+                              expected[i].name, fmt::join(sizes, ", "), c10::toString(expected[i].dtype), name,
+                              fmt::join(tensor.sizes().vec(), ", "), c10::toString(tensor.scalar_type())));
     }
   }
 }
