@@ -61,7 +61,7 @@ class BasedFixture : public testing::TestWithParam<std::tuple<std::string, at::S
 
 TEST_P(BasedFixture, outputs_and_gradients_agree) {
   const auto& [name, dtype] = GetParam();
-  const Fixture fixture = load_fixture(data("based_linear_attention") / (name + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("based_linear_attention/" + name + ".safetensors"));
   const int64_t T = fixture.at("in.q").size(2);
   const Tolerance tolerance = fixture_tolerance(name, dtype, T);
   const auto sequence = [&](const char* key) { return fixture.at(key).transpose(1, 2).to(dtype); };  // from B, H, T, D
@@ -102,7 +102,7 @@ TEST_P(BasedFixture, outputs_and_gradients_agree) {
 
 TEST_P(BasedFixture, unnormalised_outputs_agree) {
   const auto& [name, dtype] = GetParam();
-  const Fixture fixture = load_fixture(data("based_linear_attention") / (name + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("based_linear_attention/" + name + ".safetensors"));
   if (!fixture.contains("out.y_unnormalised")) return;
   const auto sequence = [&](const char* key) { return fixture.at(key).transpose(1, 2).to(dtype); };
   const at::Tensor y = std::get<0>(ops::based_linear_attention(sequence("in.q"), sequence("in.k"), sequence("in.v"),
@@ -112,7 +112,7 @@ TEST_P(BasedFixture, unnormalised_outputs_agree) {
 
 TEST_P(BasedFixture, the_state_in_the_middle_agrees) {
   const auto& [name, dtype] = GetParam();
-  const Fixture fixture = load_fixture(data("based_linear_attention") / (name + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("based_linear_attention/" + name + ".safetensors"));
   if (fixture.contains("in.kv_state")) return;
   for (const auto& [key, expected] : fixture) {
     if (key.rfind("state.after_", 0) != 0 || key.find(".kv_state") == std::string::npos) continue;

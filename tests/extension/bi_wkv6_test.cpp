@@ -36,7 +36,7 @@ class BiWkv6Fixture : public testing::TestWithParam<std::tuple<std::string, at::
 
 TEST_P(BiWkv6Fixture, outputs_and_gradients_agree) {
   const auto& [name, dtype] = GetParam();
-  Fixture fixture = load_fixture(data("bi_wkv6") / (name + ".safetensors"));
+  Fixture fixture = load_fixture(golden("bi_wkv6/" + name + ".safetensors"));
   // Some files are exact to fp32 only.
   const bool exact = fixture.at("out.y").scalar_type() == at::kDouble;
   const Tolerance tolerance =

@@ -38,10 +38,15 @@ inline Fixture load_fixture(const std::filesystem::path& path) {
   return fixture;
 }
 
-inline std::vector<std::string> fixture_names(const std::string& folder) {
+// The files of tests/data/<folder>, and of those too large to carry along the ones that this machine has; both are
+// opened by golden("<folder>/<name>.safetensors").
+inline std::vector<std::string> fixture_names(const std::string& folder, const std::vector<std::string>& large = {}) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(test::data(folder))) {
     if (entry.path().extension() == ".safetensors") names.push_back(entry.path().stem());
+  }
+  for (const std::string& name : large) {
+    if (std::filesystem::exists(golden(folder + "/" + name + ".safetensors"))) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;

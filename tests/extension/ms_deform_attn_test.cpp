@@ -54,7 +54,7 @@ class MsDeformAttnFixture : public testing::TestWithParam<std::tuple<std::string
 
 TEST_P(MsDeformAttnFixture, output_and_gradients_agree) {
   const auto& [name, dtype] = GetParam();
-  const Fixture fixture = load_fixture(data("ms_deform_attn") / (name + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("ms_deform_attn/" + name + ".safetensors"));
   const Tolerance tolerance = tolerance_of(dtype);
   Tensors x;
   for (const char* input : kNames) {

@@ -43,7 +43,7 @@ class QShiftFixture : public testing::TestWithParam<std::tuple<std::string, at::
 
 TEST_P(QShiftFixture, output_and_gradient_are_the_same_bits) {
   const auto& [name, dtype] = GetParam();
-  const Fixture fixture = load_fixture(data("q_shift") / (name + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("q_shift/" + name + ".safetensors"));
   const auto about = nlohmann::json::parse(std::ifstream(data("q_shift") / (name + ".json")));
   const at::Tensor x = fixture.at("in.x").to(dtype).requires_grad_();
   const at::Tensor y = ops::q_shift(x, about["H"], about["W"], about.value("gamma", 0.25), about["shift_pixel"],

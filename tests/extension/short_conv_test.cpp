@@ -53,7 +53,7 @@ class ShortConvFixture : public testing::TestWithParam<std::tuple<std::string, a
   }
   at::Tensor input(const char* key) const { return fixture.at(key).to(dtype()).requires_grad_(); }
 
-  const Fixture fixture = load_fixture(data("short_conv") / (std::get<0>(GetParam()) + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("short_conv/" + std::get<0>(GetParam()) + ".safetensors"));
 };
 
 TEST_P(ShortConvFixture, outputs_and_gradients_agree) {

@@ -66,7 +66,7 @@ class WindowFixture : public testing::TestWithParam<std::tuple<std::string, at::
   at::Tensor input(const char* key) const { return fixture.at(key).to(dtype).requires_grad_(); }
 
   const at::ScalarType dtype = std::get<1>(GetParam());
-  const Fixture fixture = load_fixture(data("sliding_window_attention") / (std::get<0>(GetParam()) + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("sliding_window_attention/" + std::get<0>(GetParam()) + ".safetensors"));
   // "w128_..." is a window of 128: 64 keys back.
   const int64_t keys_back = std::stoll(std::get<0>(GetParam()).substr(1)) / 2;
   const Tolerance tolerance = tolerance_of(dtype);

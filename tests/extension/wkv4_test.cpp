@@ -58,7 +58,7 @@ at::Tensor stacked(const Fixture& fixture, const char* kind, std::array<const ch
 
 TEST_P(Wkv4Fixture, outputs_and_gradients_agree) {
   const auto& [name, dtype] = GetParam();
-  const Fixture fixture = load_fixture(data("wkv4") / (name + ".safetensors"));
+  const Fixture fixture = load_fixture(golden("wkv4/" + name + ".safetensors"));
   const Tolerance tolerance = fixture_tolerance(name, dtype, fixture.at("in.k").size(1));
 
   Tensors x, expected;

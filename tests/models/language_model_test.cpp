@@ -13,7 +13,7 @@ namespace {
 class LanguageModelTest : public testing::TestWithParam<LanguageModelCase> {
  protected:
   void SetUp() override {
-    const std::string file = fixture_file(GetParam().fixture + ".safetensors").string();
+    const std::string file = test::golden(GetParam().fixture + ".safetensors").string();
     if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
     golden = std::make_unique<GoldenModel>(GetParam());
   }

@@ -47,26 +47,20 @@ struct LanguageModelRows {
   }
 };
 
-// A fixture's file: in tests/data, else, for those that are too many to carry along, beside the third-party files.
-inline std::filesystem::path fixture_file(const std::string& name) {
-  const std::filesystem::path here = test::data(name);
-  return std::filesystem::exists(here) ? here : test::shared("fixtures") / name;
-}
-
 // A fixture and its model, loaded as a user would from files.
 class GoldenModel {
  public:
   // Throws std::runtime_error where the fixture is not there.
-  explicit GoldenModel(const LanguageModelCase& c) : case_(c), fixture(fixture_file(c.fixture + ".safetensors")) {
+  explicit GoldenModel(const LanguageModelCase& c) : case_(c), fixture(golden(c.fixture + ".safetensors")) {
     std::vector<std::pair<std::string, at::Tensor>> weights;
     for (const auto& [name, tensor] : fixture.with_prefix("w.")) weights.emplace_back(name, tensor);
     zoo::write_safetensors(folder_ / "model.safetensors", weights);
-    description = nlohmann::json::parse(std::ifstream(fixture_file(c.fixture + ".json")));
+    description = nlohmann::json::parse(std::ifstream(golden(c.fixture + ".json")));
   }
 
   std::shared_ptr<models::LanguageModel> load(at::ScalarType dtype = at::kFloat) const {
     return zoo::load_language_model((folder_ / "model.safetensors").string(),
-                                    {.config = fixture_file(case_.fixture + ".json").string(), .dtype = dtype});
+                                    {.config = golden(case_.fixture + ".json").string(), .dtype = dtype});
   }
 
   const at::Tensor& tokens() const { return first_of({"in.idx", "in.tokens", "in.input_ids"}); }

@@ -27,15 +27,20 @@ def shared(path):
     return SHARED / path
 
 
+def golden(path):
+    """A golden file: in tests/data, or, too large to carry along, beside the third-party files."""
+    here = ROOT / "tests/data" / path
+    return here if here.exists() else shared(f"fixtures/{path}")
+
+
 class Fixture:
     """Golden tensors of one RWKV-7 model: f["out.logits"], its weights as a checkpoint, its configuration."""
 
     def __init__(self, name, folder):
         import safetensors.torch
 
-        data = ROOT / "tests/data/rwkv7"
-        self.tensors = safetensors.torch.load_file(data / f"{name}.safetensors")
-        self.config = data / f"{name}.json"
+        self.tensors = safetensors.torch.load_file(golden(f"rwkv7/{name}.safetensors"))
+        self.config = golden(f"rwkv7/{name}.json")
         self.weights = self.part("w.")
         self.path = folder / f"{name}.safetensors"
         safetensors.torch.save_file(self.weights, self.path)

@@ -18,4 +18,10 @@ inline std::filesystem::path shared(const std::filesystem::path& relative) {
   return root / relative;
 }
 
+// A golden file: in tests/data, else, for those that are too large to carry along, beside the third-party files.
+inline std::filesystem::path golden(const std::filesystem::path& relative) {
+  const std::filesystem::path here = test::data(relative);
+  return std::filesystem::exists(here) ? here : test::shared("fixtures") / relative;
+}
+
 }  // namespace wkv::test
