@@ -123,6 +123,8 @@ void append_composed(std::string& text, std::u32string& segment) {
 }  // namespace
 
 std::string nfc(std::string_view text) {
+  const auto below_first_mark = [](char byte) { return static_cast<unsigned char>(byte) < 0xCC; };
+  if (std::ranges::all_of(text, below_first_mark)) return std::string(text);
   std::string result;
   result.reserve(text.size());
   std::u32string segment, decomposed;
