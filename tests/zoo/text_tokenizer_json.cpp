@@ -34,7 +34,7 @@ TEST(TokenizerJson, gives_the_added_tokens) {
 
 TEST(TokenizerJson, newer_files_have_merges_as_pairs) {
   ordered_json json = test::small_tokenizer_json({"a b", "ab c"});
-  json["model"]["merges"] = {{"a", "b"}, {"ab", "c"}};
+  json["model"]["merges"] = ordered_json::parse(R"([["a", "b"], ["ab", "c"]])");
   EXPECT_EQ(parse_tokenizer_json(json.dump(), "file").merges.at(1).result, 257);
 }
 
