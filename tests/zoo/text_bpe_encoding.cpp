@@ -93,12 +93,11 @@ TEST(BpeEncoding, is_what_the_definition_says) {
   }
 }
 
-// Merging pair by pair would take hours.
-TEST(BpeEncoding, a_word_of_a_million_letters) {
+// Looking through the whole word for each merge would take minutes.
+TEST(BpeEncoding, a_word_of_a_hundred_thousand_letters) {
   std::vector<std::string> merges;
   for (std::string token = "a"; token.size() < 1024; token += token) merges.push_back(token + " " + token);
-  const std::vector<int64_t> tokens = merged(merges, std::string(1 << 20, 'a'));
-  EXPECT_EQ(tokens, std::vector<int64_t>(1 << 10, 256 + 9));
+  EXPECT_EQ(merged(merges, std::string(100 << 10, 'a')), std::vector<int64_t>(100, 256 + 9));
 }
 
 }  // namespace
