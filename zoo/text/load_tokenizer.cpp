@@ -36,8 +36,8 @@ const std::vector<NamedTokenizer>& named_tokenizers() {
   return tokenizers;
 }
 
-constexpr std::string_view kNames = "bytes, world, gpt-neox-20b, gpt2";
-constexpr std::string_view kMerges = "merges.txt", kVocabulary = "vocab.json";
+constexpr std::string_view kTokenizerNames = "bytes, world, gpt-neox-20b, gpt2";
+constexpr std::string_view kMergesSuffix = "merges.txt", kVocabularySuffix = "vocab.json";
 // The published files have 0.5 to 2.5 MB; the bound keeps a device or a wrong file from filling the memory.
 constexpr std::uintmax_t kMaxVocabularyBytes = 16 << 20;
 
@@ -91,7 +91,7 @@ std::string read_vocabulary_file(const fs::path& path) {
 
 std::shared_ptr<const Tokenizer> read_merges(const fs::path& path) {
   std::string beside = path.filename().string();
-  beside.replace(beside.size() - kMerges.size(), kMerges.size(), kVocabulary);
+  beside.replace(beside.size() - kMergesSuffix.size(), kMergesSuffix.size(), kVocabularySuffix);
   const fs::path vocabulary = path.parent_path() / beside;
   std::error_code ignored;
   if (!fs::exists(vocabulary, ignored)) {
@@ -103,7 +103,7 @@ std::shared_ptr<const Tokenizer> read_merges(const fs::path& path) {
 
 std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
   const std::string name = path.filename().string();
-  if (name.ends_with(kMerges)) return read_merges(path);
+  if (name.ends_with(kMergesSuffix)) return read_merges(path);
   const std::string file = read_vocabulary_file(path);
   if (name.ends_with(".json")) return std::make_shared<BpeTokenizer>(parse_tokenizer_json(file, path.string()));
   return std::make_shared<WorldTokenizer>(parse_world_vocabulary(file, path.string()));
@@ -115,14 +115,14 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path)
   if (name_or_path == "bytes") return std::make_shared<BytesTokenizer>();
   if (name_or_path == "clip") {
     throw Error(ErrorCode::unsupported_format,
-                fmt::format("tokenizer clip: not available in this version (it has {})", kNames));
+                fmt::format("tokenizer clip: not available in this version (it has {})", kTokenizerNames));
   }
   const auto known = std::ranges::find(named_tokenizers(), name_or_path, &NamedTokenizer::name);
   if (known != named_tokenizers().end()) return read_tokenizer(find_file(*known));
   std::error_code ignored;
   if (!fs::exists(name_or_path, ignored)) {
     throw Error(ErrorCode::not_found,
-                fmt::format("tokenizer {}: neither a file nor one of the names {}", name_or_path, kNames));
+                fmt::format("tokenizer {}: neither a file nor one of the names {}", name_or_path, kTokenizerNames));
   }
   return read_tokenizer(name_or_path);
 }

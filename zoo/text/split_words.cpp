@@ -31,14 +31,14 @@ CharacterClass class_of(char32_t c) {
   return c < 128 ? ascii[c] : find_class(c);
 }
 
-struct Run {
+struct ClassRun {
   std::size_t end;   // behind its last character
   std::size_t last;  // where that begins
 };
 
 // The longest run of characters of this class from `begin`.
-Run class_run(std::string_view text, std::size_t begin, CharacterClass kind) {
-  Run run{begin, begin};
+ClassRun class_run(std::string_view text, std::size_t begin, CharacterClass kind) {
+  ClassRun run{begin, begin};
   while (run.end < text.size()) {
     const auto [c, length] = first_code_point(text.substr(run.end));
     if (class_of(c) != kind) break;
@@ -67,7 +67,7 @@ std::size_t first_word(std::string_view text) {
     if (kind != CharacterClass::space) return class_run(text, begin, kind).end;
   }
   // Before a word the last space is not of this run, unless it is the only one.
-  const Run run = class_run(text, 0, CharacterClass::space);
+  const ClassRun run = class_run(text, 0, CharacterClass::space);
   return run.end == text.size() || run.last == 0 ? run.end : run.last;
 }
 

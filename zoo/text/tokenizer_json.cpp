@@ -13,20 +13,18 @@
 namespace wkv::zoo {
 namespace {
 
-using Kind = JsonEvent::Kind;
-
-constexpr std::size_t kMaxEntries = 1 << 17;  // of a list
-constexpr std::size_t kMaxNesting = 16;
+constexpr std::size_t kMaxTokenizerEntries = 1 << 17;  // of a list
+constexpr std::size_t kMaxTokenizerNesting = 16;
 constexpr std::string_view kAbsent = "absent", kObject = "an object";
 
 // What a part of the pipeline may be; an object is named by its type.
-struct Part {
+struct PipelinePart {
   std::string_view path;
   std::vector<std::string_view> allowed;
 };
 
-const std::vector<Part>& pipeline() {
-  static const std::vector<Part> parts = {
+const std::vector<PipelinePart>& pipeline() {
+  static const std::vector<PipelinePart> parts = {
       {"truncation", {"null", kAbsent}},
       {"padding", {"null", kAbsent}},
       {"normalizer", {"NFC", "null", kAbsent}},
@@ -47,6 +45,7 @@ const std::vector<Part>& pipeline() {
 }
 
 std::string name_of_value(const JsonEvent& event) {
+  using Kind = JsonEvent::Kind;
   switch (event.kind) {
     case Kind::begin_object:
       return std::string(kObject);
@@ -66,6 +65,8 @@ std::string name_of_value(const JsonEvent& event) {
 }
 
 class TokenizerJson {
+  using Kind = JsonEvent::Kind;
+
  public:
   explicit TokenizerJson(const std::string& source)
       : source_(source), parts_(pipeline().size(), std::string(kAbsent)) {}
@@ -83,7 +84,6 @@ class TokenizerJson {
   BpeFile file() {
     for (std::size_t i = 0; i < parts_.size(); ++i) require_part(i);
     for (std::size_t i = 0; i < added_.size(); ++i) file_.added.push_back(checked(added_[i], i));
-    file_.nfc = std::ranges::any_of(parts_, [](const std::string& part) { return part == "NFC"; });
     return std::move(file_);
   }
 
@@ -99,11 +99,16 @@ class TokenizerJson {
     throw Error(ErrorCode::corrupt_file, fmt::format("{}: {} must be {}", source_, printable(what), expected));
   }
 
+  void require_room(std::size_t entries, std::string_view list) const {
+    if (entries == kMaxTokenizerEntries) expect(false, list, fmt::format("a list of at most {} entries", entries));
+  }
+
   void part_event(std::string_view path, const JsonEvent& event) {
-    const auto part = std::ranges::find(pipeline(), path, &Part::path);
+    const auto part = std::ranges::find(pipeline(), path, &PipelinePart::path);
     if (part == pipeline().end()) return;
     const auto i = static_cast<std::size_t>(part - pipeline().begin());
     parts_[i] = name_of_value(event);
+    if (path == "normalizer") file_.nfc = parts_[i] == "NFC";
     if (event.kind != Kind::begin_object) require_part(i);  // an object's type is still to come
   }
 
@@ -126,7 +131,7 @@ class TokenizerJson {
     if (at.empty()) return expect(event.kind == Kind::begin_array, "model.merges", "a list");
     std::vector<std::string>& merges = file_.merges;
     if (at.size() == 1) {
-      expect(merges.size() < kMaxEntries, "model.merges", fmt::format("a list of at most {} entries", kMaxEntries));
+      require_room(merges.size(), "model.merges");
       merges.emplace_back(event.text);
       if (event.kind == Kind::begin_array) return;
     } else {
@@ -139,7 +144,7 @@ class TokenizerJson {
     if (at.empty()) return expect(event.kind == Kind::begin_array, "added_tokens", "a list");
     if (at.size() == 1) {
       expect(event.kind == Kind::begin_object, "each entry of added_tokens", kObject);
-      expect(added_.size() < kMaxEntries, "added_tokens", fmt::format("a list of at most {} entries", kMaxEntries));
+      require_room(added_.size(), "added_tokens");
       added_.emplace_back();
       return;
     }
@@ -183,7 +188,7 @@ class TokenizerJson {
 
 BpeVocabulary parse_tokenizer_json(std::string_view file, const std::string& source) {
   TokenizerJson json(source);
-  walk_json(file, source, kMaxNesting, std::ref(json));
+  walk_json(file, source, kMaxTokenizerNesting, std::ref(json));
   return check_bpe_file(json.file(), source);
 }
 
