@@ -33,6 +33,19 @@ def test_a_world_vocabulary_by_its_path():
     assert len(world.encode(text)) < len(text.encode())
 
 
+@pytest.mark.parametrize("name, file, tokens", [
+    ("gpt-neox-20b", "20B_tokenizer.json", [510, 5068, 273, 253, 1533]),
+    ("gpt2", "gpt2_merges.txt", [464, 3726, 286, 262, 995]),
+], ids=["gpt-neox-20b", "gpt2"])
+def test_byte_level_bpe_by_its_path_and_its_name(monkeypatch, name, file, tokens):
+    path = shared("data/tokenizers") / file
+    monkeypatch.setenv("WKV_TOKENIZERS", str(path.parent))
+    for tokenizer in (wkv.tokenizer(path), wkv.tokenizer(name)):
+        assert tokenizer.name == name
+        assert tokenizer.encode("The beginning of the world") == tokens
+        assert tokenizer.decode(tokens) == b"The beginning of the world"
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda t: t.decode([256]), ValueError, "256"),
     (lambda t: wkv.tokenizer("no-such-tokenizer"), (ValueError, RuntimeError), "no-such-tokenizer"),

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "text_bpe_cases.h"
 #include "text_tokenizer_cases.h"
 #include "wkv/error.h"
 #include "wkv/zoo/tokenizer.h"
@@ -36,9 +37,19 @@ class LoadTokenizer : public testing::Test {
   }
   // A folder that has a World vocabulary in this subfolder.
   std::string folder_with_world(const std::string& subfolder) {
-    std::filesystem::create_directories(folder_ / subfolder);
-    std::ofstream(folder_ / subfolder / "rwkv_vocab_v20230424.txt") << test::single_byte_lines();
+    return folder_with(subfolder + "/rwkv_vocab_v20230424.txt", test::single_byte_lines());
+  }
+  std::string folder_with(const std::string& file, const std::string& content) {
+    std::filesystem::create_directories((folder_ / file).parent_path());
+    std::ofstream(folder_ / file) << content;
     return folder_.string();
+  }
+  // A vocabulary of the single bytes, "ab" and "<|endoftext|>".
+  std::string folder_with_gpt2(const std::string& prefix) {
+    nlohmann::json ids = {{"<|endoftext|>", 257}};
+    for (const auto& [token, id] : test::small_bpe_file({"a b"}).tokens) ids[token] = id;
+    folder_with(prefix + "vocab.json", ids.dump());
+    return folder_with(prefix + "merges.txt", "#version: 0.2\na b\n");
   }
 
  private:
@@ -78,12 +89,43 @@ TEST_F(LoadTokenizer, a_missing_world_file_is_named_with_the_folders_looked_in) 
 }
 
 TEST_F(LoadTokenizer, an_unknown_name_is_refused_with_the_known_ones) {
-  EXPECT_THAT(tokenizer_error("wrold"), HasSubstr("neither a file nor one of the names bytes, world"));
+  EXPECT_THAT(tokenizer_error("wrold"),
+              HasSubstr("neither a file nor one of the names bytes, world, gpt-neox-20b, gpt2"));
 }
 
-TEST_F(LoadTokenizer, tokenizers_of_later_versions_say_so) {
-  for (const char* name : {"gpt-neox-20b", "gpt2", "clip"})
-    EXPECT_THAT(tokenizer_error(name), HasSubstr("not available in this version"));
+TEST_F(LoadTokenizer, a_tokenizer_of_a_later_version_says_so) {
+  EXPECT_THAT(tokenizer_error("clip"), HasSubstr("not available in this version"));
+}
+
+TEST_F(LoadTokenizer, gpt_neox_20b_is_a_tokenizer_json) {
+  set("WKV_TOKENIZERS", folder_with("20B_tokenizer.json", test::small_tokenizer_json({"a b"}).dump()));
+  EXPECT_EQ(load_tokenizer("gpt-neox-20b")->name(), "gpt-neox-20b");
+  EXPECT_EQ(load_tokenizer("gpt-neox-20b")->vocab_size(), 257);
+}
+
+TEST_F(LoadTokenizer, gpt2_is_merges_and_a_vocabulary) {
+  for (const char* prefix : {"", "gpt2_"}) {
+    set("WKV_TOKENIZERS", folder_with_gpt2(prefix));
+    EXPECT_EQ(load_tokenizer("gpt2")->name(), "gpt2");
+    EXPECT_EQ(load_tokenizer("gpt2")->end_of_text(), 257);
+  }
+}
+
+TEST_F(LoadTokenizer, merges_are_read_with_the_vocabulary_beside_them) {
+  EXPECT_THAT(load_tokenizer(folder_with_gpt2("our-") + "/our-merges.txt")->encode("ab"), testing::ElementsAre(256));
+}
+
+TEST_F(LoadTokenizer, merges_without_their_vocabulary_are_refused) {
+  const std::string folder = folder_with("our-merges.txt", "a b\n");
+  EXPECT_THAT(tokenizer_error(folder + "/our-merges.txt"),
+              HasSubstr("our-merges.txt: its vocabulary, our-vocab.json, is not beside it"));
+}
+
+TEST_F(LoadTokenizer, missing_files_of_a_name_are_named_with_the_folders_looked_in) {
+  set("WKV_TOKENIZERS", "/nowhere/a");
+  set("XDG_DATA_HOME", "/nowhere/b");
+  EXPECT_THAT(tokenizer_error("gpt-neox-20b"), HasSubstr("gpt-neox-20b: 20B_tokenizer.json is not in /nowhere/a or "));
+  EXPECT_THAT(tokenizer_error("gpt2"), HasSubstr("gpt2_merges.txt or merges.txt is not in /nowhere/a or "));
 }
 
 TEST_F(LoadTokenizer, a_folder_and_a_device_are_refused) {

@@ -1,4 +1,4 @@
-// The published tokenizer's results, and small vocabularies written by the tests.
+// The published tokenizers' results, and small vocabularies written by the tests.
 #pragma once
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,7 +16,10 @@ namespace wkv::test {
 
 struct TokenizerVector {
   std::string bytes;
+  bool is_text;
   std::vector<int64_t> world;
+  std::vector<int64_t> neox20b, gpt2;  // of texts only, as what follows
+  std::string neox20b_decoded, gpt2_decoded;
 };
 
 inline std::vector<TokenizerVector> tokenizer_vectors() {
@@ -24,9 +27,13 @@ inline std::vector<TokenizerVector> tokenizer_vectors() {
   const nlohmann::json document = nlohmann::json::parse(file);
   std::vector<TokenizerVector> vectors;
   for (const auto& entry : document.at("vectors")) {
-    TokenizerVector vector{.bytes = {}, .world = entry.at("world").get<std::vector<int64_t>>()};
-    if (entry.contains("text")) {
+    TokenizerVector vector{.is_text = entry.contains("text"), .world = entry.at("world").get<std::vector<int64_t>>()};
+    if (vector.is_text) {
       vector.bytes = entry.at("text").get<std::string>();
+      vector.neox20b = entry.at("neox20b").get<std::vector<int64_t>>();
+      vector.gpt2 = entry.at("gpt2").get<std::vector<int64_t>>();
+      vector.neox20b_decoded = entry.value("neox20b_decoded", vector.bytes);
+      vector.gpt2_decoded = entry.value("gpt2_decoded", vector.bytes);
     } else {
       for (const int byte : entry.at("bytes")) vector.bytes += static_cast<char>(byte);
     }

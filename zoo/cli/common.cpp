@@ -40,8 +40,9 @@ CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
 void ModelArguments::add_to(CLI::App& command, bool model_required) {
   auto* option = command.add_option("MODEL", model, "A checkpoint (.pth, .safetensors, a folder), or `embedded`");
   if (model_required) option->required();
-  command.add_option("--tokenizer", tokenizer,
-                     "bytes, world, or the path of a vocabulary (default: by the model's vocabulary)");
+  command.add_option(
+      "--tokenizer", tokenizer,
+      "bytes, world, gpt-neox-20b, gpt2, or the path of a vocabulary (default: by the model's vocabulary)");
   command.add_option("--config", config, "Configuration that shapes can't tell: JSON, or the path of a JSON file");
   add_dtype(command, dtype)->capture_default_str();
   command.add_option("--threads", threads, "Number of threads (default: one a core)")->check(CLI::PositiveNumber);

@@ -40,8 +40,8 @@ class JsonWalker : public nlohmann::json_sax<nlohmann::json> {
   JsonWalker(const std::string& where, size_t max_depth, const std::function<void(JsonPath, const JsonEvent&)>& visit)
       : where_(where), max_depth_(max_depth), visit_(visit) {}
 
-  bool null() override { return leaf({JsonEvent::Kind::other}); }
-  bool boolean(bool) override { return leaf({JsonEvent::Kind::other}); }
+  bool null() override { return leaf({JsonEvent::Kind::null}); }
+  bool boolean(bool value) override { return leaf({JsonEvent::Kind::boolean, {}, value}); }
   bool number_float(double, const std::string&) override { return leaf({JsonEvent::Kind::other}); }
   bool binary(nlohmann::json::binary_t&) override { return leaf({JsonEvent::Kind::other}); }
   bool number_integer(int64_t value) override { return leaf({JsonEvent::Kind::integer, {}, value}); }

@@ -9,11 +9,11 @@
 namespace wkv::zoo {
 
 struct JsonEvent {
-  enum class Kind { begin_object, begin_array, end, text, integer, other };
+  enum class Kind { begin_object, begin_array, end, text, integer, boolean, null, other };
 
   Kind kind;
   std::string_view text = {};
-  int64_t integer = 0;
+  int64_t integer = 0;  // of a boolean 0 or 1
 };
 
 // The keys that lead to the event; an array's place has an empty key.

@@ -14,7 +14,12 @@ std::string guess_tokenizer(int64_t vocab_size) {
       return "bytes";
     case 65536:
       return "world";
+    case 50257:
+    case 50264:
+      return "gpt2";
     case 50277:
+    case 50304:  // the sizes above 50277 are padded
+    case 50432:
       return "gpt-neox-20b";
     default:
       return "";

@@ -1,13 +1,16 @@
 // From a name or a path to a tokenizer: where vocabulary files are looked for.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "text/bpe_tokenizer.h"
 #include "text/bytes_tokenizer.h"
+#include "text/merges_file.h"
+#include "text/tokenizer_json.h"
 #include "text/world_tokenizer.h"
 #include "text/world_vocabulary.h"
 #include "wkv/error.h"
@@ -18,9 +21,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kWorldFile = "rwkv_vocab_v20230424.txt";
-constexpr std::array<std::string_view, 3> kPlannedTokenizers = {"gpt-neox-20b", "gpt2", "clip"};
-// The published file has 1.1 MB; the bound keeps a device or a wrong file from filling the memory.
+// A tokenizer that is read from a file, and what its publishers call that.
+struct NamedTokenizer {
+  std::string_view name;
+  std::vector<std::string_view> files;
+};
+
+const std::vector<NamedTokenizer>& named_tokenizers() {
+  static const std::vector<NamedTokenizer> tokenizers = {
+      {"world", {"rwkv_vocab_v20230424.txt"}},
+      {"gpt-neox-20b", {"20B_tokenizer.json"}},
+      {"gpt2", {"gpt2_merges.txt", "merges.txt"}},
+  };
+  return tokenizers;
+}
+
+constexpr std::string_view kTokenizerNames = "bytes, world, gpt-neox-20b, gpt2";
+constexpr std::string_view kMergesSuffix = "merges.txt", kVocabularySuffix = "vocab.json";
+// The published files have 0.5 to 2.5 MB; the bound keeps a device or a wrong file from filling the memory.
 constexpr std::uintmax_t kMaxVocabularyBytes = 16 << 20;
 
 std::vector<fs::path> tokenizer_folders() {
@@ -38,16 +56,19 @@ std::vector<fs::path> tokenizer_folders() {
   return folders;
 }
 
-fs::path find_world_file() {
-  const std::vector<fs::path> folders = tokenizer_folders();
-  for (const fs::path& folder : folders) {
-    std::error_code ignored;
-    if (fs::is_regular_file(folder / kWorldFile, ignored)) return folder / kWorldFile;
+fs::path find_file(const NamedTokenizer& tokenizer) {
+  std::vector<std::string> places;
+  for (const fs::path& folder : tokenizer_folders()) {
+    for (const std::string_view file : tokenizer.files) {
+      std::error_code ignored;
+      if (fs::is_regular_file(folder / file, ignored)) return folder / file;
+    }
+    places.push_back(folder.string());
   }
-  std::string places;
-  for (const fs::path& folder : folders) places += (places.empty() ? "" : " or ") + folder.string();
-  throw Error(ErrorCode::not_found, fmt::format("tokenizer world: {} is not in {}; put it there, or give its path",
-                                                kWorldFile, places.empty() ? "$WKV_TOKENIZERS (not set)" : places));
+  if (places.empty()) places.push_back("$WKV_TOKENIZERS (not set)");
+  throw Error(ErrorCode::not_found,
+              fmt::format("tokenizer {}: {} is not in {}; put it there, or give its path", tokenizer.name,
+                          fmt::join(tokenizer.files, " or "), fmt::join(places, " or ")));
 }
 
 std::string read_vocabulary_file(const fs::path& path) {
@@ -58,7 +79,7 @@ std::string read_vocabulary_file(const fs::path& path) {
   const std::uintmax_t size = fs::file_size(path, error);
   if (error || size > kMaxVocabularyBytes) {
     throw Error(ErrorCode::unsupported_format,
-                fmt::format("{}: too large for a World vocabulary ({} bytes)", path.string(), size));
+                fmt::format("{}: too large for a vocabulary ({} bytes)", path.string(), size));
   }
   std::string content(size, '\0');
   std::ifstream file(path, std::ios::binary);
@@ -68,21 +89,42 @@ std::string read_vocabulary_file(const fs::path& path) {
   return content;
 }
 
+std::shared_ptr<const Tokenizer> read_merges(const fs::path& path) {
+  std::string beside = path.filename().string();
+  beside.replace(beside.size() - kMergesSuffix.size(), kMergesSuffix.size(), kVocabularySuffix);
+  const fs::path vocabulary = path.parent_path() / beside;
+  std::error_code ignored;
+  if (!fs::exists(vocabulary, ignored)) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: its vocabulary, {}, is not beside it", path.string(), beside));
+  }
+  return std::make_shared<BpeTokenizer>(parse_merges_file({read_vocabulary_file(path), path.string()},
+                                                          {read_vocabulary_file(vocabulary), vocabulary.string()}));
+}
+
+std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (name.ends_with(kMergesSuffix)) return read_merges(path);
+  const std::string file = read_vocabulary_file(path);
+  if (name.ends_with(".json")) return std::make_shared<BpeTokenizer>(parse_tokenizer_json(file, path.string()));
+  return std::make_shared<WorldTokenizer>(parse_world_vocabulary(file, path.string()));
+}
+
 }  // namespace
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path) {
   if (name_or_path == "bytes") return std::make_shared<BytesTokenizer>();
-  if (std::ranges::find(kPlannedTokenizers, name_or_path) != kPlannedTokenizers.end()) {
+  if (name_or_path == "clip") {
     throw Error(ErrorCode::unsupported_format,
-                fmt::format("tokenizer {}: not available in this version (it has bytes and world)", name_or_path));
+                fmt::format("tokenizer clip: not available in this version (it has {})", kTokenizerNames));
   }
-  const fs::path path = name_or_path == "world" ? find_world_file() : fs::path(name_or_path);
+  const auto known = std::ranges::find(named_tokenizers(), name_or_path, &NamedTokenizer::name);
+  if (known != named_tokenizers().end()) return read_tokenizer(find_file(*known));
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) {
+  if (!fs::exists(name_or_path, ignored)) {
     throw Error(ErrorCode::not_found,
-                fmt::format("tokenizer {}: neither a file nor one of the names bytes, world", name_or_path));
+                fmt::format("tokenizer {}: neither a file nor one of the names {}", name_or_path, kTokenizerNames));
   }
-  return std::make_shared<WorldTokenizer>(parse_world_vocabulary(read_vocabulary_file(path), path.string()));
+  return read_tokenizer(name_or_path);
 }
 
 }  // namespace wkv::zoo

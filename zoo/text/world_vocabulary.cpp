@@ -10,6 +10,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "text/code_points.h"
 #include "wkv/error.h"
 #include "wkv/zoo/utf8.h"
 
@@ -105,16 +106,7 @@ class PythonLiteral {
 
   static void append_character(std::string& bytes, std::uint32_t code) {
     if (code >= 0xD800 && code <= 0xDFFF) reject_line("the token's literal has half of a surrogate pair");
-    if (code < 0x80) {
-      bytes += static_cast<char>(code);
-    } else if (code < 0x800) {
-      bytes += static_cast<char>(0xC0 | (code >> 6));
-      bytes += static_cast<char>(0x80 | (code & 0x3F));
-    } else {
-      bytes += static_cast<char>(0xE0 | (code >> 12));
-      bytes += static_cast<char>(0x80 | ((code >> 6) & 0x3F));
-      bytes += static_cast<char>(0x80 | (code & 0x3F));
-    }
+    append_code_point(bytes, code);
   }
 
   std::string_view rest_;

@@ -35,7 +35,7 @@ class Tokenizer:
 
 
 def tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
-    """By name ("world", "bytes") or by the path of a vocabulary file."""
+    """By name ("world", "gpt-neox-20b", "gpt2", "bytes") or by the path of a World vocabulary, a tokenizer.json or merges."""
     return Tokenizer(classes().Tokenizer.load(os.fspath(name_or_path)))
 
 

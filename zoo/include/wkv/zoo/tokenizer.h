@@ -22,10 +22,11 @@ class WKV_API Tokenizer {
   virtual std::optional<int64_t> end_of_text() const = 0;  // the token that ends a document
 };
 
-// By name ("bytes", "world") or by the path of a World vocabulary (rwkv_vocab_*.txt). "world" is the file
-// rwkv_vocab_v20230424.txt in $WKV_TOKENIZERS, else in $XDG_DATA_HOME/wkv/tokenizers (by default
-// ~/.local/share/wkv/tokenizers). Throws wkv::Error, which says what was looked for and where, or which line of the
-// file is wrong.
+// By name ("bytes", "world", "gpt-neox-20b", "gpt2") or by path: a World vocabulary (rwkv_vocab_*.txt), a
+// tokenizer.json with the pipeline of GPT-NeoX 20B or GPT-2, or merges (*merges.txt) with their vocabulary beside them
+// (*vocab.json). The names are the files rwkv_vocab_v20230424.txt, 20B_tokenizer.json, and gpt2_merges.txt or
+// merges.txt in $WKV_TOKENIZERS, else in $XDG_DATA_HOME/wkv/tokenizers (by default ~/.local/share/wkv/tokenizers).
+// Throws wkv::Error, which says what was looked for and where, or what in the file is wrong.
 WKV_API std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path);
 
 }  // namespace wkv::zoo
