@@ -35,7 +35,7 @@ Description describe(const std::string& path, const LoadOptions& options) {
   std::map<at::ScalarType, int64_t> dtypes;
   for (const auto& parameter : matched.model->named_parameters()) {
     d.parameters += parameter.value().numel();
-    dtypes[matched.tensors.at(parameter.key())->dtype] += parameter.value().numel();
+    dtypes[matched.value(parameter.key(), parameter.value()).scalar_type()] += parameter.value().numel();
   }
   d.dtypes.assign(dtypes.begin(), dtypes.end());
   std::ranges::sort(d.dtypes, std::greater<>(), [](const auto& dtype) { return dtype.second; });
