@@ -8,6 +8,7 @@
 
 #include <fstream>
 
+#include "models/initial_values.h"
 #include "models/model_cases.h"
 #include "models/parameter_groups.h"
 
@@ -29,8 +30,8 @@ StateTensors rwkv5_state(const Fixture& fixture) {
   return state;
 }
 
-LanguageModelCase rwkv5_case(const std::string& fixture) {
-  return {"rwkv5", "rwkv5/" + fixture, 8e-6, 1e-4, /*gradient_penalty=*/1e-4, rwkv5_state};
+LanguageModelCase rwkv5_case(const std::string& fixture, double bf16_error = 5e-2) {
+  return {"rwkv5", "rwkv5/" + fixture, 8e-6, 1e-4, /*gradient_penalty=*/1e-4, rwkv5_state, bf16_error};
 }
 
 const LanguageModelRows kRwkv5Rows({
@@ -39,7 +40,8 @@ const LanguageModelRows kRwkv5Rows({
     rwkv5_case("v50_n64"),
     rwkv5_case("v51_n16"),
     rwkv5_case("v51_timefirst"),
-    rwkv5_case("v52_div1"),
+    // Its norm blows up what is small: weights rounded to bf16 alone, in an fp32 model, make 5.4e-2.
+    rwkv5_case("v52_div1", /*bf16_error=*/1e-1),
     rwkv5_case("v52_n16"),
     rwkv5_case("v52_n64"),
 });
@@ -104,14 +106,9 @@ class RWKV5Initial : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(RWKV5Initial, values_are_the_published_ones) {
-  const auto parameters = model->named_parameters();
   const auto expected = Fixture(file).with_prefix("");
-  EXPECT_EQ(expected.size() + description.at("random_matrices").size(), parameters.size());
-  for (const auto& [name, value] : expected) {
-    ASSERT_TRUE(parameters.contains(name)) << name;
-    EXPECT_EQ(parameters[name].sizes(), value.sizes()) << name;
-    EXPECT_LT(absolute_error(parameters[name], value), 2e-6) << name;
-  }
+  expect_values(*model, expected);
+  EXPECT_EQ(expected.size() + description.at("random_matrices").size(), model->parameters().size());
 }
 
 TEST_P(RWKV5Initial, random_matrices_have_the_published_norm) {

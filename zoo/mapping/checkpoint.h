@@ -52,6 +52,7 @@ class Config {
               const std::vector<std::string>& accepted);  // a string or number, e.g. "x070" or 7
   // A key that shapes can't tell.
   double number(const std::string& key, double otherwise);
+  // Is the key given, and with this value?
   bool says(const std::string& key, const std::string& value);
   // A parameter that the configuration asks for and the file lacks: its value is the one that the module starts with.
   void add_parameter(std::string name) { added_.insert(std::move(name)); }

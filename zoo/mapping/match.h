@@ -9,7 +9,8 @@
 
 namespace wkv::zoo {
 
-// A module whose parameters still have no particular value, and the tensor of the file for each that isn't added.
+// A module whose parameters still have no particular value, and the tensor of the file for each, but for those that the
+// configuration added.
 struct MatchedModel {
   std::shared_ptr<models::Model> model;
   const Family* family = nullptr;
