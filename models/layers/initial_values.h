@@ -3,6 +3,9 @@
 #include <ATen/Functions.h>
 #include <torch/nn/init.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "layers/linear.h"
 
 namespace wkv::models {
@@ -25,6 +28,16 @@ void set_channels(const at::Tensor& parameter, F&& f) {
   auto* out = values.mutable_data_ptr<double>();
   for (int64_t n = 0; n < parameter.numel(); ++n) out[n] = f(static_cast<double>(n));
   parameter.copy_(values.view(parameter.sizes()));
+}
+
+// Decay and bonus of RWKV-5.2 and 6, channel by channel. up: of the layer.
+inline void set_decay(const at::Tensor& parameter, double up) {
+  const double last = std::max(static_cast<double>(parameter.numel() - 1), 1.0);
+  set_channels(parameter, [&](double n) { return -6 + 5 * std::pow(n / last, 0.7 + 1.3 * up); });
+}
+inline void set_bonus(const at::Tensor& parameter, double up) {
+  const double last = std::max(static_cast<double>(parameter.numel() - 1), 1.0);
+  set_channels(parameter, [&](double n) { return up * (1 - n / last) + 0.1 * (std::fmod(n + 1, 3) - 1); });
 }
 
 template <typename Norm>

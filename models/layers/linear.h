@@ -26,7 +26,7 @@ struct LayerNorm : torch::nn::Module {
   at::Tensor weight, bias;
 };
 
-// GroupNorm with one group a head, over x [..., C]: each head's values normalised by themselves.
+// GroupNorm with one group a head, over x [..., C]: each head's values normalised by themselves, in x's dtype.
 struct HeadNorm : torch::nn::Module {
   HeadNorm(int64_t heads_, int64_t width, double eps_)
       : weight(register_parameter("weight", at::empty({width}))),
@@ -34,7 +34,9 @@ struct HeadNorm : torch::nn::Module {
         heads(heads_),
         eps(eps_) {}
   at::Tensor forward(const at::Tensor& x) const {
-    return at::group_norm(x.reshape({-1, weight.size(0)}), heads, weight, bias, eps).view(x.sizes());
+    const at::ScalarType dtype = x.scalar_type();
+    return at::group_norm(x.reshape({-1, weight.size(0)}), heads, weight.to(dtype), bias.to(dtype), eps)
+        .view(x.sizes());
   }
   at::Tensor weight, bias;
   int64_t heads;

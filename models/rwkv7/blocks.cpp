@@ -1,14 +1,12 @@
 // RWKV-7's time mix and channel mix: the equations of the paper, on the op wkv7.
 #include "rwkv7/blocks.h"
 
+#include "layers/precision.h"
 #include "layers/recurrence.h"
 #include "layers/token_shift.h"
 
 namespace wkv::models {
 namespace {
-
-// Decays and norms of half-precision models are computed in fp32.
-at::Tensor at_least_float(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
 
 at::Tensor low_rank(const at::Tensor& x, const at::Tensor& first, const at::Tensor& second) {
   return at::matmul(at::matmul(x, first), second);
@@ -46,6 +44,7 @@ RWKV7TimeMix::RWKV7TimeMix(const RWKV7Options& o, int64_t layer_)
   k_k = vector("k_k");
   k_a = vector("k_a");
   r_k = register_parameter("r_k", at::empty({heads, head_size}));
+  if (o.time_state) time_state = register_parameter("time_state", at::zeros({heads, head_size, head_size}));
   receptance = register_module("receptance", std::make_shared<Linear>(width, width));
   key = register_module("key", std::make_shared<Linear>(width, width));
   value = register_module("value", std::make_shared<Linear>(width, width));

@@ -27,6 +27,7 @@ struct RWKV7TimeMix : torch::nn::Module {
   at::Tensor g1, g2;                        // output gate
   at::Tensor k_k, k_a;                      // [1, 1, C] removal key, and how far the rate scales the key
   at::Tensor r_k;                           // [H, N] bonus
+  at::Tensor time_state;                    // [H, N, N], see RWKV7Options
   std::shared_ptr<Linear> receptance, key, value, output;
   std::shared_ptr<HeadNorm> ln_x;
 };

@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "layers/initial_values.h"
+#include "layers/parameter_groups.h"
+#include "layers/precision.h"
 #include "rwkv7/blocks.h"
 #include "rwkv7/options.h"
 
@@ -47,12 +49,16 @@ RWKV7Impl::~RWKV7Impl() = default;
 std::string RWKV7Impl::config_json() const { return to_config_json(options_); }
 
 std::vector<LanguageModel::StateEntry> RWKV7Impl::state_entries() const {
-  const at::ScalarType dtype = parts_->emb->weight.scalar_type(), wide = dtype == at::kDouble ? dtype : at::kFloat;
+  const at::ScalarType dtype = parts_->emb->weight.scalar_type();
   const int64_t heads = options_.width / options_.head_size, size = options_.head_size;
   std::vector<StateEntry> entries;
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
     entries.push_back({fmt::format("att_x{}", layer), {options_.width}, dtype});
-    entries.push_back({fmt::format("wkv{}", layer), {heads, size, size}, wide});
+    entries.push_back({fmt::format("wkv{}", layer),
+                       {heads, size, size},
+                       at_least_float(dtype),
+                       /*start=*/0,
+                       parts_->blocks[static_cast<size_t>(layer)]->att->time_state});
     entries.push_back({fmt::format("ffn_x{}", layer), {options_.width}, dtype});
   }
   return entries;
@@ -79,20 +85,6 @@ at::Tensor RWKV7Impl::logits(const at::Tensor& hidden) {
   return logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
 }
 
-std::vector<ParameterGroup> RWKV7Impl::parameter_groups() const {
-  ParameterGroup plain, decay_base{.names = {}, .learning_rate_scale = 2.0},
-      matrices{.names = {}, .weight_decay = true};
-  for (const auto& parameter : named_parameters()) {
-    const std::string& name = parameter.key();
-    if (name.ends_with("att.w0")) {
-      decay_base.names.push_back(name);
-    } else if (name.ends_with(".weight") && parameter.value().dim() >= 2) {
-      matrices.names.push_back(name);
-    } else {
-      plain.names.push_back(name);
-    }
-  }
-  return {plain, decay_base, matrices};
-}
+std::vector<ParameterGroup> RWKV7Impl::parameter_groups() const { return recipe_groups(*this, {{"att.w0", 2.0}}); }
 
 }  // namespace wkv::models

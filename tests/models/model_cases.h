@@ -30,6 +30,7 @@ struct LanguageModelCase {
   double gradient_error = 5e-5;  // relative to a parameter's largest
   double gradient_penalty = 0;   // the logit penalty that grad.* include
   StateTensors (*state)(const Fixture&) = same_state;  // after the last token, under our names; none: not published
+  double bf16_error = 5e-2;                            // relative to the largest logit
 };
 
 inline std::ostream& operator<<(std::ostream& out, const LanguageModelCase& c) { return out << c.fixture; }

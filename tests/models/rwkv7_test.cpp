@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <regex>
 
+#include "models/initial_values.h"
 #include "models/model_cases.h"
 #include "models/parameter_groups.h"
 
@@ -52,29 +52,12 @@ models::RWKV7 initial_model() {
 
 TEST(RWKV7Initial, values_are_the_published_ones) {
   const Fixture fixture(test::data("rwkv7/init.safetensors"));
-  const auto parameters = initial_model()->named_parameters();
-  const auto expected = fixture.with_prefix("init.");
-  ASSERT_FALSE(expected.empty());
-  for (const auto& [name, value] : expected) {
-    ASSERT_TRUE(parameters.contains(name)) << name;
-    EXPECT_LT(absolute_error(parameters[name], value), 2e-6) << name;
-  }
+  expect_values(*initial_model(), fixture.with_prefix("init."));
 }
 
 TEST(RWKV7Initial, zeros_are_where_they_are_published) {
   const auto json = nlohmann::json::parse(std::ifstream(test::data("rwkv7/init.json")));
-  const auto parameters = initial_model()->named_parameters();
-  for (const std::string pattern : json.at("zero_tensors")) {
-    const std::regex matcher(
-        std::regex_replace(std::regex_replace(pattern, std::regex("\\."), "\\."), std::regex("\\*"), "[0-9]+"));
-    int found = 0;
-    for (const auto& parameter : parameters) {
-      if (!std::regex_match(parameter.key(), matcher)) continue;
-      ++found;
-      EXPECT_EQ(parameter.value().count_nonzero().item<int64_t>(), 0) << parameter.key();
-    }
-    EXPECT_GT(found, 0) << pattern;
-  }
+  expect_zeros(*initial_model(), json.at("zero_tensors"));
 }
 
 TEST(RWKV7Initial, random_matrices_have_the_published_singular_values) {
@@ -89,6 +72,25 @@ TEST(RWKV7Initial, random_matrices_have_the_published_singular_values) {
     EXPECT_NEAR(values.max().item<double>() / facts.at("sv_max").get<double>(), 1, tolerance) << name;
     EXPECT_NEAR(values.min().item<double>() / facts.at("sv_min").get<double>(), 1, tolerance) << name;
   }
+}
+
+TEST(RWKV7StateTuning, starts_from_zeros_that_a_checkpoint_may_lack) {
+  const GoldenModel golden({"rwkv7", "rwkv7/tiny-h32", 0});
+  const ScratchFolder folder;
+  auto weights = golden.fixture.with_prefix("w.");
+  const auto load = [&](const std::string& config) {
+    zoo::write_safetensors(folder / "model.safetensors", {weights.begin(), weights.end()});
+    return zoo::load_language_model((folder / "model.safetensors").string(), {.config = config});
+  };
+  const auto plain = load("{}"), tuned = load(R"({"train_type": "states"})");
+  EXPECT_TRUE(at::equal(plain->forward(golden.tokens()).logits, tuned->forward(golden.tokens()).logits));
+  ASSERT_EQ(tuned->parameter_groups().size(), 1);
+  EXPECT_EQ(tuned->parameter_groups()[0].names.front(), "blocks.0.att.time_state");
+
+  const at::Tensor state = tuned->forward(golden.tokens()).state.entries[1].tensor[0].detach();
+  for (const auto& parameter : tuned->named_parameters())
+    if (parameter.key().ends_with("time_state")) weights[parameter.key()] = state;
+  EXPECT_TRUE(at::equal(load("{}")->initial_state(1).entries[1].tensor[0], state));
 }
 
 TEST(RWKV7Options, ranks_follow_the_published_rule_unless_given) {

@@ -14,6 +14,15 @@ def expected(name):
     return safetensors.torch.load_file(shared(f"{name}.expected.safetensors"))
 
 
+def greedy(model, logits, state, count):
+    """The next `count` tokens, each the likeliest."""
+    tokens = []
+    for _ in range(count):
+        tokens.append(logits[0, -1].argmax().item())
+        logits, state = model(torch.tensor([tokens[-1:]]), state)
+    return tokens
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".legacy.pth", ".safetensors"])
 def test_digit_reverse(suffix):
     e = expected(DIGITS)
@@ -26,12 +35,8 @@ def test_digit_reverse(suffix):
 
 def test_digit_reverse_reverses_digits():
     model = wkv.load(shared(DIGITS + ".pth"))
-    tokens, answer = [3, 1, 4, 1, 5, 9, 2, 6, 10], []
-    logits, state = model(torch.tensor([tokens]))
-    for _ in range(9):
-        answer.append(logits[0, -1].argmax().item())
-        logits, state = model(torch.tensor([answer[-1:]]), state)
-    assert answer == [6, 2, 9, 5, 1, 4, 1, 3, 11]
+    logits, state = model(torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6, 10]]))
+    assert greedy(model, logits, state, 9) == [6, 2, 9, 5, 1, 4, 1, 3, 11]
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -52,3 +57,33 @@ def test_tiny_rwkv_7v0_in_bfloat16():
     e = expected(TINY)
     logits, _ = wkv.load(shared(TINY + ".bf16.pth"))(e["in.text"][None])
     assert (logits[0] - e["out.text_logits_bf16_weights"]).abs().max() <= e["tolerance.max_abs_fp32"].item()
+
+
+# The published configuration's divisor is 8, these two files' is 1: the .json beside them says so.
+@pytest.mark.parametrize("name, suffix", [("tiny-rwkv-5v1-730k", ".pth"), ("tiny-rwkv-5v2-730k", ".safetensors")])
+def test_tiny_rwkv_5(name, suffix):
+    e = expected(f"checkpoints/{name}")
+    model = wkv.load(shared(f"checkpoints/{name}{suffix}"), config=shared(f"checkpoints/{name}.json"))
+    assert model.family == "rwkv5"
+    tolerance = e["tolerance"].item()
+    prompt, state = model(e["in.tokens"][None])
+    assert (prompt[0, -1] - e["out.logits"]).abs().max() <= tolerance
+    longer, after = model(e["in.tokens2"][None])
+    assert (longer[0] - e["out.logits2"]).abs().max() <= tolerance
+    torch.testing.assert_close(after.tensors()["wkv11"][0].mT, e["state2.11.s"], rtol=1e-3, atol=1e-5)
+    assert greedy(model, prompt, state, e["out.greedy"].numel()) == e["out.greedy"].tolist()
+
+
+def test_tiny_rwkv_6v0():
+    name = "checkpoints/tiny-rwkv-6v0-3m-dequant"
+    e = expected(name)
+    model = wkv.load(shared(name + ".bf16.pth"))
+    assert model.family == "rwkv6"
+    text, state = model(e["in.text"][None])
+    prompt, _ = model(e["in.prompt"][None])
+    assert (text[0] - e["out.text_logits"]).abs().max() <= e["tolerance.max_abs_fp32"].item()
+    assert (prompt[0] - e["out.prompt_logits"]).abs().max() <= e["tolerance.max_abs_fp32"].item()
+    published = e["out.prompt_last_logits_published_fp32_weights"]
+    assert (prompt[0, -1] - published).abs().max() <= e["tolerance.max_abs_published"].item()
+    for entry in ("wkv0", "wkv11", "att_x0", "att_x11", "ffn_x0", "ffn_x11"):
+        torch.testing.assert_close(state.tensors()[entry][0], e[f"state.{entry}"], rtol=1e-3, atol=1e-4)

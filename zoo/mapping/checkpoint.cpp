@@ -43,11 +43,15 @@ bool Checkpoint::has_prefix(const std::string& prefix) const {
   return found != tensors_.end() && found->first.starts_with(prefix);
 }
 
-const std::vector<int64_t>& Checkpoint::shape(const std::string& name, size_t dimensions) const {
+const std::vector<int64_t>& Checkpoint::shape(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end())
     throw Error(ErrorCode::missing_tensor, fmt::format("{}: the tensor {} is missing", path_, name));
-  const std::vector<int64_t>& shape = found->second->shape;
+  return found->second->shape;
+}
+
+const std::vector<int64_t>& Checkpoint::shape(const std::string& name, size_t dimensions) const {
+  const std::vector<int64_t>& shape = this->shape(name);
   if (shape.size() != dimensions || std::ranges::find(shape, 0) != shape.end()) {
     throw Error(ErrorCode::shape_mismatch, fmt::format("{}: {} must have {} dimensions, none of them 0, got [{}]",
                                                        path_, name, dimensions, fmt::join(shape, ", ")));
@@ -110,6 +114,11 @@ double Config::number(const std::string& key, double otherwise) {
                 fmt::format("{}: {} must be a number, got {}", where_, key, value->dump()));
   }
   return value->get<double>();
+}
+
+bool Config::says(const std::string& key, const std::string& value) {
+  const auto* found = given(key);
+  return found && *found == value;
 }
 
 Config Config::section(const std::string& key) {

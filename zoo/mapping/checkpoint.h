@@ -23,7 +23,9 @@ class Checkpoint {
   const std::map<std::string, std::string>& metadata() const { return source_.metadata; }
   bool has(const std::string& name) const { return tensors_.contains(name); }
   bool has_prefix(const std::string& prefix) const;
-  // The shape of a tensor that must be there with so many dimensions; throws wkv::Error otherwise.
+  // The shape of a tensor that must be there, with so many dimensions where they are given; throws wkv::Error
+  // otherwise.
+  const std::vector<int64_t>& shape(const std::string& name) const;
   const std::vector<int64_t>& shape(const std::string& name, size_t dimensions) const;
   // A tensor that must be there with this shape; throws wkv::Error otherwise. Asked of a square matrix, it proves a
   // width that would else be taken from one row before memory for its square is.
@@ -50,6 +52,11 @@ class Config {
               const std::vector<std::string>& accepted);  // a string or number, e.g. "x070" or 7
   // A key that shapes can't tell.
   double number(const std::string& key, double otherwise);
+  // Is the key given, and with this value?
+  bool says(const std::string& key, const std::string& value);
+  // A parameter that the configuration asks for and the file lacks: its value is the one that the module starts with.
+  void add_parameter(std::string name) { added_.insert(std::move(name)); }
+  bool adds(const std::string& name) const { return added_.contains(name); }
   void accept(const std::string& key) { known_.insert(key); }
   Config section(const std::string& key);
 
@@ -59,7 +66,7 @@ class Config {
   const nlohmann::json* given(const std::string& key);
   nlohmann::json values_ = nlohmann::json::object();
   std::string where_ = "configuration";
-  std::set<std::string> known_;
+  std::set<std::string> known_, added_;
 };
 
 // From LoadOptions::config: JSON text, a path, or, empty, config.json in the checkpoint where that is a folder and has

@@ -17,10 +17,10 @@ void convert(const std::string& path, const std::string& output, const LoadOptio
   const MatchedModel matched = match(checkpoint, options.family, config);
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const auto& item : tensors_of(*matched.model)) {
-    const TensorEntry& entry = *matched.tensors.at(item.key());
-    const at::Tensor tensor = as_tensor(entry).reshape(item.value().sizes());
+    const at::Tensor tensor = matched.value(item.key(), item.value());
+    const at::ScalarType own_dtype = tensor.scalar_type();
     const bool floating = item.value().is_floating_point();
-    tensors.emplace_back(item.key(), tensor.to(floating ? options.dtype.value_or(entry.dtype) : entry.dtype));
+    tensors.emplace_back(item.key(), tensor.to(floating ? options.dtype.value_or(own_dtype) : own_dtype));
   }
   write_safetensors(output, tensors, {{"format", "pt"}, {"family", matched.family->name}});
 }

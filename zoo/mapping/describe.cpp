@@ -40,7 +40,9 @@ Description describe(const std::string& path, const LoadOptions& options) {
   std::map<at::ScalarType, int64_t> dtypes;
   for (const auto& parameter : matched.model->named_parameters()) {
     d.parameters += parameter.value().numel();
-    dtypes[matched.tensors.at(parameter.key())->dtype] += parameter.value().numel();
+    const auto found = matched.tensors.find(parameter.key());
+    const bool added = found == matched.tensors.end();
+    dtypes[added ? parameter.value().scalar_type() : found->second->dtype] += parameter.value().numel();
   }
   d.dtypes.assign(dtypes.begin(), dtypes.end());
   std::ranges::sort(d.dtypes, std::greater<>(), [](const auto& dtype) { return dtype.second; });

@@ -2,6 +2,9 @@
 #include "mapping/detect.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <set>
 
 #include "wkv/error.h"
 
@@ -11,16 +14,20 @@ namespace {
 
 // Families of the published code that have no mapping yet, told from their names.
 const char* known_relative(const Checkpoint& checkpoint) {
-  if (checkpoint.has_prefix("blocks.0.att.time_maa_")) return "an RWKV-6 model";
-  if (checkpoint.has("blocks.0.att.ln_x.weight")) return "an RWKV-5 model";
   if (checkpoint.has("blocks.0.att.time_first")) return "an RWKV-4 model";
   return nullptr;
+}
+
+std::set<std::string> family_names() {
+  std::set<std::string> names;
+  for (const Family& family : families()) names.insert(family.name);
+  return names;
 }
 
 }  // namespace
 
 std::span<const Family> families() {
-  static const Family all[] = {rwkv7_family, rwkv7_digits_family};
+  static const Family all[] = {rwkv7_family, rwkv7_digits_family, rwkv6_family, rwkv5_family};
   return all;
 }
 
@@ -33,6 +40,13 @@ const Family& detect_family(const Checkpoint& checkpoint, const std::string& for
             "load the original .pth instead",
             checkpoint.path()));
   }
+  if (checkpoint.has("blocks.0.att.time_state") && !checkpoint.has("emb.weight")) {
+    throw Error(
+        ErrorCode::unsupported_format,
+        fmt::format("{}: only the tuned initial states of a model (time_state): they make one together with the "
+                    "tensors of the checkpoint that they were tuned for",
+                    checkpoint.path()));
+  }
   bool known = forced.empty();
   for (const Family& family : families()) {
     if (!forced.empty() && forced != family.name) continue;
@@ -41,13 +55,14 @@ const Family& detect_family(const Checkpoint& checkpoint, const std::string& for
   }
   if (!known) {
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("family: expected rwkv7 (what this version has), got {}", forced));
+                fmt::format("family: expected one of {}, got {}", fmt::join(family_names(), ", "), forced));
   }
   const char* relative = known_relative(checkpoint);
   throw Error(ErrorCode::unsupported_format,
-              fmt::format("{}: {}; this version has RWKV-7", checkpoint.path(),
+              fmt::format("{}: {}; this version has {}", checkpoint.path(),
                           relative ? fmt::format("{}, which is not supported yet", relative)
-                                   : "its tensors have the names of no model that is known"));
+                                   : "its tensors have the names of no model that is known",
+                          fmt::join(family_names(), ", ")));
 }
 
 }  // namespace wkv::zoo

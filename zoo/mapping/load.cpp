@@ -33,7 +33,7 @@ std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& 
   const at::NoGradGuard no_grad;
   for (auto& item : tensors_of(*matched.model)) {
     at::Tensor& value = item.value();
-    const at::Tensor found = as_tensor(*matched.tensors.at(item.key())).reshape(value.sizes());
+    const at::Tensor found = matched.value(item.key(), value);
     value.set_data(found.to(value.is_floating_point() ? dtype : value.scalar_type()).contiguous());
   }
   matched.model->eval();

@@ -32,6 +32,11 @@ std::shared_ptr<models::Model> build(const Family& family, const Checkpoint& che
 
 }  // namespace
 
+at::Tensor MatchedModel::value(const std::string& name, const at::Tensor& own) const {
+  const auto found = tensors.find(name);
+  return found == tensors.end() ? own : as_tensor(*found->second).reshape(own.sizes());
+}
+
 torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& model) {
   auto tensors = model.named_parameters();
   for (const auto& buffer : model.named_buffers()) tensors.insert(buffer.key(), buffer.value());
@@ -70,7 +75,7 @@ MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_famil
     }
   }
   for (const auto& item : wanted) {
-    if (!matched.tensors.contains(item.key())) {
+    if (!matched.tensors.contains(item.key()) && !config.adds(item.key())) {
       problems.push_back(fmt::format("missing: {} [{}]", item.key(), fmt::join(item.value().sizes().vec(), ", ")));
     }
   }

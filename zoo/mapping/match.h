@@ -9,12 +9,16 @@
 
 namespace wkv::zoo {
 
-// A module whose parameters still have no particular value, and the tensor of the file for each.
+// A module whose parameters still have no particular value, and the tensor of the file for each, but for those that the
+// configuration added.
 struct MatchedModel {
   std::shared_ptr<models::Model> model;
   const Family* family = nullptr;
   std::map<std::string, const TensorEntry*> tensors;  // by the name of the parameter or buffer
   std::vector<std::string> unused;
+
+  // The file's values of a parameter or buffer, in its shape; where the configuration added it, the module's own.
+  at::Tensor value(const std::string& name, const at::Tensor& own) const;
 };
 
 // Parameters, then buffers, by name.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "mapping/family.h"
+#include "mapping/rwkv_config.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -54,6 +55,7 @@ std::shared_ptr<models::Model> build_rwkv7(const Checkpoint& file, Config& confi
   ranks.expect("v", o.ranks.value_residual);
   ranks.expect("g", o.ranks.gate);
   o.ln_x_eps = config.number("ln_x_eps", o.ln_x_eps);
+  o.time_state = has_time_state(file, config, o.layers);
   return std::make_shared<models::RWKV7Impl>(o, /*initialise=*/false);
 }
 

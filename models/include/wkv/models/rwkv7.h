@@ -31,13 +31,17 @@ struct RWKV7Options {
   bool input_norm = true;            // blocks.0.ln0
   bool head_bias = false;
   bool block_bias = false;  // blocks.*.att_bias: a constant added with the time mix's output
+  // State tuning: att.time_state [H, N, N] is the state with which every sequence starts, and the only parameter that
+  // the recipe trains.
+  bool time_state = false;
   bool operator==(const RWKV7Options&) const = default;
 };
 
 class WKV_API RWKV7Impl : public LanguageModel {
  public:
   // With upstream's initial values (torch's default generator draws the random ones), or, with initialise = false,
-  // with parameters of no particular value, for a loader to replace. Throws wkv::Error for options that fit no model.
+  // with parameters of no particular value, for a loader to replace; time_state is zero either way. Throws wkv::Error
+  // for options that fit no model.
   explicit RWKV7Impl(RWKV7Options options, bool initialise = true);
   ~RWKV7Impl() override;
 

@@ -1,0 +1,17 @@
+// Configuration keys that several versions of RWKV share and shapes don't tell.
+#pragma once
+#include "mapping/checkpoint.h"
+
+namespace wkv::zoo {
+
+// ln_x_eps, or what head_size_divisor says it is: 1e-5 * divisor^2. Throws wkv::Error when they contradict one another.
+double ln_x_eps(Config& config, double otherwise);
+
+// The LayerNorms' eps, which is the same in every published model.
+void require_ln_eps(Config& config);
+
+// Has the model att.time_state: the file has it, or the configuration asks for it ("train_type": "states"), which adds
+// it as zeros to a plain checkpoint, to be tuned.
+bool has_time_state(const Checkpoint& file, Config& config, int64_t layers);
+
+}  // namespace wkv::zoo
