@@ -121,7 +121,6 @@ TEST_F(Load, relatives_are_refused_by_name) {
   }
   const std::vector<std::pair<const char*, const char*>> others = {{"blocks.0.att.time_maa_x", "RWKV-6"},
                                                                    {"blocks.0.att.ln_x.weight", "RWKV-5"},
-                                                                   {"blocks.0.att.time_first", "RWKV-4"},
                                                                    {"conv1.weight", "no model that is known"}};
   for (const auto& [name, words] : others) {
     tensors = {{name, at::ones({2})}};

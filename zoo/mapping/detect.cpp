@@ -13,14 +13,13 @@ namespace {
 const char* known_relative(const Checkpoint& checkpoint) {
   if (checkpoint.has_prefix("blocks.0.att.time_maa_")) return "an RWKV-6 model";
   if (checkpoint.has("blocks.0.att.ln_x.weight")) return "an RWKV-5 model";
-  if (checkpoint.has("blocks.0.att.time_first")) return "an RWKV-4 model";
   return nullptr;
 }
 
 }  // namespace
 
 std::span<const Family> families() {
-  static const Family all[] = {rwkv7_family, rwkv7_digits_family};
+  static const Family all[] = {rwkv7_family, rwkv7_digits_family, rwkv4_family, rwkv4_transformers_family};
   return all;
 }
 

@@ -25,5 +25,7 @@ std::span<const Family> families();
 
 extern const Family rwkv7_family;
 extern const Family rwkv7_digits_family;
+extern const Family rwkv4_family;
+extern const Family rwkv4_transformers_family;
 
 }  // namespace wkv::zoo
