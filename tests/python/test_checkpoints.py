@@ -6,6 +6,7 @@ from conftest import shared
 
 DIGITS = "checkpoints/digit-reverse-rwkv7-L2"
 TINY = "checkpoints/tiny-rwkv-7v0-834k"
+TINY_4 = "checkpoints/tiny-rwkv-4v0-660k"
 
 
 def expected(name):
@@ -87,3 +88,28 @@ def test_tiny_rwkv_6v0():
     assert (prompt[0, -1] - published).abs().max() <= e["tolerance.max_abs_published"].item()
     for entry in ("wkv0", "wkv11", "att_x0", "att_x11", "ffn_x0", "ffn_x11"):
         torch.testing.assert_close(state.tensors()[entry][0], e[f"state.{entry}"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_tiny_rwkv_4v0(suffix):
+    e = expected(TINY_4)
+    model = wkv.load(shared(TINY_4 + suffix))
+    assert model.family == "rwkv4"
+    prompt, _ = model(e["in.tokens"][None])
+    text, state = model(e["in.tokens2"][None])
+    tolerance = e["tolerance"].item()
+    assert (prompt[0, -1] - e["out.logits"]).abs().max() <= tolerance
+    assert (text[0] - e["out.logits2"]).abs().max() <= tolerance
+    for layer in range(4):
+        published = {name: e[f"state2.{layer}.{name}"] for name in ("att_xx", "aa", "bb", "pp", "ffn_xx")}
+        ours = {name: state.tensors()[f"{name}{layer}"][0] for name in ("att_x", "wkv", "ffn_x")}
+        torch.testing.assert_close(ours["att_x"], published["att_xx"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours["ffn_x"], published["ffn_xx"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours["wkv"], torch.stack([published[n] for n in ("aa", "bb", "pp")]), rtol=1e-4, atol=1e-5)
+
+
+def test_tiny_rwkv_4v0_continues_as_published():
+    e = expected(TINY_4)
+    model = wkv.load(shared(TINY_4 + ".pth"))
+    logits, state = model(e["in.greedy_prompt"][None])
+    assert greedy(model, logits, state, len(e["out.greedy"])) == e["out.greedy"].tolist()

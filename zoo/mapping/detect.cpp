@@ -12,12 +12,6 @@ namespace wkv::zoo {
 
 namespace {
 
-// Families of the published code that have no mapping yet, told from their names.
-const char* known_relative(const Checkpoint& checkpoint) {
-  if (checkpoint.has("blocks.0.att.time_first")) return "an RWKV-4 model";
-  return nullptr;
-}
-
 std::set<std::string> family_names() {
   std::set<std::string> names;
   for (const Family& family : families()) names.insert(family.name);
@@ -27,7 +21,13 @@ std::set<std::string> family_names() {
 }  // namespace
 
 std::span<const Family> families() {
-  static const Family all[] = {rwkv7_family, rwkv7_digits_family, rwkv6_family, rwkv5_family};
+  static const Family all[] = {rwkv7_family,
+                               rwkv7_digits_family,
+                               rwkv6_family,
+                               rwkv5_family,
+                               rwkv4_family,
+                               rwkv4_transformers_family,
+                               multi_temporal_rwkv_family};
   return all;
 }
 
@@ -57,11 +57,8 @@ const Family& detect_family(const Checkpoint& checkpoint, const std::string& for
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("family: expected one of {}, got {}", fmt::join(family_names(), ", "), forced));
   }
-  const char* relative = known_relative(checkpoint);
   throw Error(ErrorCode::unsupported_format,
-              fmt::format("{}: {}; this version has {}", checkpoint.path(),
-                          relative ? fmt::format("{}, which is not supported yet", relative)
-                                   : "its tensors have the names of no model that is known",
+              fmt::format("{}: its tensors have the names of no model that is known; {} are", checkpoint.path(),
                           fmt::join(family_names(), ", ")));
 }
 

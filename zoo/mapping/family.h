@@ -27,5 +27,8 @@ extern const Family rwkv7_family;
 extern const Family rwkv7_digits_family;
 extern const Family rwkv6_family;
 extern const Family rwkv5_family;
+extern const Family rwkv4_family;
+extern const Family rwkv4_transformers_family;
+extern const Family multi_temporal_rwkv_family;
 
 }  // namespace wkv::zoo

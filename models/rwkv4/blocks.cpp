@@ -1,0 +1,123 @@
+// RWKV-4's blocks: the equations of the paper, on the op wkv4.
+#include "rwkv4/blocks.h"
+
+#include <cmath>
+
+#include "layers/recurrence.h"
+#include "layers/token_shift.h"
+#include "rwkv4/past_attention.h"
+
+namespace wkv::models {
+namespace {
+
+// wkv4 takes exponents: half-precision models compute them in fp32.
+at::Tensor exponent_precision(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
+
+at::Tensor linear_in_exponent_precision(const at::Tensor& x, const Linear& linear) {
+  return at::linear(exponent_precision(x), exponent_precision(linear.weight));
+}
+
+}  // namespace
+
+at::Tensor mix_perspectives(const at::Tensor& x, const at::Tensor& difference, const at::Tensor& mix) {
+  if (mix.dim() == 3) return mix_tokens(x, difference, mix, MixForm::of_token);
+  const int64_t perspectives = mix.size(0);
+  const std::vector<int64_t> split = {perspectives, 1, x.size(0) * x.size(1) / perspectives, x.size(2)};
+  return mix_tokens(x.reshape(split), difference.reshape(split), mix, MixForm::of_token).view(x.sizes());
+}
+
+at::Tensor empty_wkv4_state(int64_t channels, const at::TensorOptions& options) {
+  at::Tensor state = at::zeros({3, channels}, options);
+  state[2].fill_(-1e38);
+  return state;
+}
+
+RWKV4TimeMix::RWKV4TimeMix(const RWKV4Options& o, const std::vector<int64_t>& mix_shape) {
+  time_decay = register_parameter("time_decay", at::empty({o.att_width}));
+  time_first = register_parameter("time_first", at::empty({o.att_width}));
+  time_mix_k = register_parameter("time_mix_k", at::empty(mix_shape));
+  time_mix_v = register_parameter("time_mix_v", at::empty(mix_shape));
+  time_mix_r = register_parameter("time_mix_r", at::empty(mix_shape));
+  key = register_module("key", std::make_shared<Linear>(o.width, o.att_width));
+  value = register_module("value", std::make_shared<Linear>(o.width, o.att_width));
+  receptance = register_module("receptance", std::make_shared<Linear>(o.width, o.att_width));
+  output = register_module("output", std::make_shared<Linear>(o.att_width, o.width));
+}
+
+RWKV4TimeMix::Inputs RWKV4TimeMix::mixed(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const {
+  const at::Tensor difference = token_shift(x, shift, sequences);
+  return {.key = mix_perspectives(x, difference, time_mix_k),
+          .value = mix_perspectives(x, difference, time_mix_v),
+          .receptance = mix_perspectives(x, difference, time_mix_r)};
+}
+
+at::Tensor RWKV4TimeMix::average(const Inputs& inputs, at::Tensor& wkv, const Sequences& sequences) const {
+  const at::Tensor k = linear_in_exponent_precision(inputs.key, *key);
+  const at::Tensor v = linear_in_exponent_precision(inputs.value, *value);
+  const at::Tensor y = wkv4(exponent_precision(time_decay), exponent_precision(time_first), k, v, wkv, sequences);
+  return y.to(inputs.key.scalar_type());
+}
+
+at::Tensor RWKV4TimeMix::gated(const at::Tensor& average, const at::Tensor& receptance_input) const {
+  return output->forward(at::sigmoid(receptance->forward(receptance_input)) * average);
+}
+
+at::Tensor RWKV4TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv,
+                                 const Sequences& sequences) const {
+  const Inputs inputs = mixed(x, shift, sequences);
+  return gated(average(inputs, wkv, sequences), inputs.receptance);
+}
+
+at::Tensor channel_mix(const ReceptanceChannelMix& ffn, const at::Tensor& x, at::Tensor& shift,
+                       const Sequences& sequences) {
+  const at::Tensor difference = token_shift(x, shift, sequences);
+  return ffn.gated(mix_perspectives(x, difference, ffn.mix_k), mix_perspectives(x, difference, ffn.mix_r));
+}
+
+RWKV4Block::RWKV4Block(const RWKV4Options& o, int64_t layer, const std::vector<int64_t>& mix_shape) {
+  const auto norm = [&](const char* name) { return register_module(name, std::make_shared<LayerNorm>(o.width)); };
+  const auto mix_channels = [&](const char* name) {
+    return register_module(name,
+                           std::make_shared<ReceptanceChannelMix>(o.width, o.ffn_width, MixForm::of_token, mix_shape));
+  };
+  if (layer == 0) ln0 = norm("ln0");
+  ln1 = norm("ln1");
+  ln2 = norm("ln2");
+  if (layer == 0 && o.pre_ffn) {
+    ffn_pre = mix_channels("ffnPre");
+  } else {
+    att = register_module("att", std::make_shared<RWKV4TimeMix>(o, mix_shape));
+  }
+  ffn = mix_channels("ffn");
+  if (o.tiny_att_dim > 0 && layer == o.tiny_att_layer) {
+    tiny_ln = norm("tiny_ln");
+    tiny_q = register_module("tiny_q", std::make_shared<Linear>(o.width, o.tiny_att_dim));
+    tiny_k = register_module("tiny_k", std::make_shared<Linear>(o.width, o.tiny_att_dim));
+    tiny_v = register_module("tiny_v", std::make_shared<Linear>(o.width, o.width));
+    register_buffer("tiny_mask", causal_mask(o.context));
+  }
+}
+
+at::Tensor RWKV4Block::forward(at::Tensor x, const at::Tensor& embedding, std::vector<State::Entry>::iterator& entry,
+                               const Sequences& sequences) const {
+  const auto next = [&]() -> at::Tensor& { return (entry++)->tensor; };
+  at::Tensor& shift = next();
+  if (ffn_pre) {
+    x = x + channel_mix(*ffn_pre, ln1->forward(x), shift, sequences);
+  } else {
+    x = x + att->forward(ln1->forward(x), shift, next(), sequences);
+  }
+  x = x + channel_mix(*ffn, ln2->forward(x), next(), sequences);
+  if (!tiny_ln) return x;
+  at::Tensor &past_k = next(), &past_v = next();
+  return x + tiny_attention(tiny_ln->forward(x), embedding, past_k, past_v, sequences);
+}
+
+at::Tensor RWKV4Block::tiny_attention(const at::Tensor& x, const at::Tensor& embedding, at::Tensor& past_k,
+                                      at::Tensor& past_v, const Sequences& sequences) const {
+  const at::Tensor q = tiny_q->forward(x) / std::sqrt(static_cast<double>(tiny_q->weight.size(0)));
+  return attend_past(q, tiny_k->forward(x), tiny_v->forward(embedding), past_k, past_v, sequences,
+                     [](const at::Tensor& scores, const at::Tensor& values) { return at::matmul(scores, values); });
+}
+
+}  // namespace wkv::models

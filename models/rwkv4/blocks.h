@@ -1,0 +1,67 @@
+// The parts of RWKV-4: time mix, tiny attention, block. arXiv 2305.13048 section 3; names and shapes as in the
+// published checkpoints. Models that run the same blocks over several perspectives or add to them build on these.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "core/sequences.h"
+#include "layers/initial_values.h"
+#include "layers/linear.h"
+#include "layers/receptance_channel_mix.h"
+#include "wkv/models/rwkv4.h"
+
+namespace wkv::models {
+
+// x [R, T, C] mixed with its predecessors; mix [1, 1, C], or [P, 1, 1, C] where the rows, or the packed positions, are
+// those of P perspectives one after another.
+at::Tensor mix_perspectives(const at::Tensor& x, const at::Tensor& difference, const at::Tensor& mix);
+
+// wkv4's state of one sequence before its first token, [3, channels].
+at::Tensor empty_wkv4_state(int64_t channels, const at::TensorOptions& options);
+
+struct RWKV4TimeMix : torch::nn::Module {
+  // mix_shape: of the three mixes, as in mix_perspectives.
+  RWKV4TimeMix(const RWKV4Options& options, const std::vector<int64_t>& mix_shape);
+  // x [B, T, C], normalised. shift [rows, C] and wkv [rows, 3, A] become their values after the last token.
+  at::Tensor forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv, const Sequences& sequences) const;
+  void initialise(Depth depth);
+
+  // The three steps of forward: the mixed inputs, the op, and gate and output.
+  struct Inputs {
+    at::Tensor key, value, receptance;
+  };
+  Inputs mixed(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const;
+  at::Tensor average(const Inputs& inputs, at::Tensor& wkv, const Sequences& sequences) const;  // [B, T, A]
+  at::Tensor gated(const at::Tensor& average, const at::Tensor& receptance_input) const;
+
+  at::Tensor time_decay, time_first;  // [A]
+  at::Tensor time_mix_k, time_mix_v, time_mix_r;
+  std::shared_ptr<Linear> key, value, receptance, output;
+};
+
+// Of ReceptanceChannelMix, for any number of perspectives.
+at::Tensor channel_mix(const ReceptanceChannelMix& ffn, const at::Tensor& x, at::Tensor& shift,
+                       const Sequences& sequences);
+void initialise_channel_mix(const ReceptanceChannelMix& ffn, Depth depth);
+
+struct RWKV4Block : torch::nn::Module {
+  RWKV4Block(const RWKV4Options& options, int64_t layer, const std::vector<int64_t>& mix_shape);
+  // embedding [B, T, C]: of the tokens, as the table has it. entry: the block's first in the state; afterwards the one
+  // behind its last.
+  at::Tensor forward(at::Tensor x, const at::Tensor& embedding, std::vector<State::Entry>::iterator& entry,
+                     const Sequences& sequences) const;
+  void initialise(Depth depth);
+
+  std::shared_ptr<LayerNorm> ln0, ln1, ln2;       // ln0: of the embedding, in block 0 only
+  std::shared_ptr<RWKV4TimeMix> att;              // or
+  std::shared_ptr<ReceptanceChannelMix> ffn_pre;  // see RWKV4Options::pre_ffn
+  std::shared_ptr<ReceptanceChannelMix> ffn;
+  std::shared_ptr<LayerNorm> tiny_ln;  // tiny attention, in one block only
+  std::shared_ptr<Linear> tiny_q, tiny_k, tiny_v;
+
+ private:
+  at::Tensor tiny_attention(const at::Tensor& x, const at::Tensor& embedding, at::Tensor& past_k, at::Tensor& past_v,
+                            const Sequences& sequences) const;
+};
+
+}  // namespace wkv::models
