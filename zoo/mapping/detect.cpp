@@ -20,7 +20,7 @@ const char* known_relative(const Checkpoint& checkpoint) {
 }  // namespace
 
 std::span<const Family> families() {
-  static const Family all[] = {rwkv7_family, rwkv7_digits_family};
+  static const Family all[] = {rwkv7_family, rwkv7_digits_family, based_family};
   return all;
 }
 

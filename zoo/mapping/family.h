@@ -25,5 +25,6 @@ std::span<const Family> families();
 
 extern const Family rwkv7_family;
 extern const Family rwkv7_digits_family;
+extern const Family based_family;
 
 }  // namespace wkv::zoo
