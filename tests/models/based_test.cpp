@@ -63,35 +63,41 @@ const LanguageModelRows kBasedRows(kBasedCases);
 
 class BasedPublished : public testing::TestWithParam<LanguageModelCase> {
  protected:
-  GoldenModel golden{GetParam()};
-  std::shared_ptr<models::LanguageModel> model = golden.load();
+  void SetUp() override {
+    const auto file = fixture_file(GetParam().fixture + ".safetensors");
+    if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
+    golden = std::make_unique<GoldenModel>(GetParam());
+    model = golden->load();
+  }
+  std::unique_ptr<GoldenModel> golden;
+  std::shared_ptr<models::LanguageModel> model;
   const at::NoGradGuard no_grad;
 };
 
 TEST_P(BasedPublished, decoding_after_a_prompt_gives_the_published_logits_and_states) {
-  const auto prompt = golden.description.at("prefill").get<int64_t>();
-  models::Output output = model->forward(golden.tokens().slice(1, 0, prompt));
+  const auto prompt = golden->description.at("prefill").get<int64_t>();
+  models::Output output = model->forward(golden->tokens().slice(1, 0, prompt));
   const auto check_state = [&](int64_t time) {
     const StateTensors expected =
-        prompt < 9 ? based_state_after<4>(golden.fixture, time) : based_state_after<9>(golden.fixture, time);
+        prompt < 9 ? based_state_after<4>(golden->fixture, time) : based_state_after<9>(golden->fixture, time);
     for (const auto& [name, tensor] : output.state.entries)
       EXPECT_LT(relative_error(tensor, expected.at(name)), 2e-5) << name << " after " << time;
   };
   check_state(prompt);
   std::vector<at::Tensor> logits = {output.logits};
-  for (int64_t t = prompt; t < golden.tokens().size(1); ++t) {
-    output = model->forward(golden.tokens().slice(1, t, t + 1), output.state);
+  for (int64_t t = prompt; t < golden->tokens().size(1); ++t) {
+    output = model->forward(golden->tokens().slice(1, t, t + 1), output.state);
     logits.push_back(output.logits);
   }
-  EXPECT_LT(absolute_error(at::cat(logits, 1), golden.fixture["out.logits_decode"]), GetParam().logit_error);
-  check_state(golden.tokens().size(1));
+  EXPECT_LT(absolute_error(at::cat(logits, 1), golden->fixture["out.logits_decode"]), GetParam().logit_error);
+  check_state(golden->tokens().size(1));
 }
 
 TEST_P(BasedPublished, the_greedy_continuation_is_the_published_one) {
-  const auto vocab = golden.description.at("config").at("vocab_size").get<int64_t>();
-  const at::Tensor& expected = golden.fixture["out.greedy"];
-  const auto prompt = golden.description.at("prefill").get<int64_t>();
-  models::Output output = model->forward(golden.tokens().slice(1, 0, prompt));
+  const auto vocab = golden->description.at("config").at("vocab_size").get<int64_t>();
+  const at::Tensor& expected = golden->fixture["out.greedy"];
+  const auto prompt = golden->description.at("prefill").get<int64_t>();
+  models::Output output = model->forward(golden->tokens().slice(1, 0, prompt));
   std::vector<at::Tensor> tokens;
   for (int64_t n = 0; n < expected.size(1); ++n) {
     tokens.push_back(output.logits.slice(2, 0, vocab).select(1, -1).argmax(-1, /*keepdim=*/true));
@@ -101,16 +107,16 @@ TEST_P(BasedPublished, the_greedy_continuation_is_the_published_one) {
 }
 
 TEST_P(BasedPublished, a_step_leaves_the_state_that_it_was_given) {
-  const models::State state = model->forward(golden.tokens()).state, copy = state.clone();
-  model->forward(golden.tokens().slice(1, 0, 1), state);
+  const models::State state = model->forward(golden->tokens()).state, copy = state.clone();
+  model->forward(golden->tokens().slice(1, 0, 1), state);
   for (size_t i = 0; i < state.entries.size(); ++i)
     EXPECT_TRUE(at::equal(state.entries[i].tensor, copy.entries[i].tensor)) << state.entries[i].name;
 }
 
 TEST_P(BasedPublished, a_step_without_gradients_is_the_step_with_them) {
-  const auto wide = golden.load(at::kDouble);
-  const models::State state = wide->forward(golden.tokens()).state;
-  const at::Tensor next = golden.tokens().slice(1, 0, 1);
+  const auto wide = golden->load(at::kDouble);
+  const models::State state = wide->forward(golden->tokens()).state;
+  const at::Tensor next = golden->tokens().slice(1, 0, 1);
   const models::Output alone = wide->forward(next, state);
   const at::AutoGradMode with_grad(true);
   const models::Output expected = wide->forward(next, state);
