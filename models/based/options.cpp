@@ -26,8 +26,8 @@ void require_in_range(const char* name, int64_t value, int64_t least, int64_t mo
 void require_heads(const char* name, int64_t heads, int64_t width, int64_t multiple) {
   if (heads < 1 || width % heads != 0 || width / heads % multiple != 0 || width / heads > 256) {
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("BasedOptions: {} must divide width ({}) into heads of at most 256{}, got {}", name, width,
-                            multiple > 1 ? ", an even number," : "", heads));
+                fmt::format("BasedOptions: {} must divide width ({}) into heads of {} size, at most 256, got {}", name,
+                            width, multiple == 2 ? "an even" : "any", heads));
   }
 }
 
