@@ -281,6 +281,16 @@ TEST_F(BasedFile, with_tensors_of_another_model_is_refused) {
   EXPECT_THAT(error(), HasSubstr("fc3.weight: not supported: the MLP of mlp_type \"alt\""));
 }
 
+TEST_F(BasedFile, with_layers_of_no_mixer_or_of_one_kind_only_is_refused) {
+  const auto rename = [&](const std::string& from, const std::string& to) {
+    tensors[to] = tensors.extract(from).mapped();
+  };
+  rename("transformer.layers.1.mixer.proj_q.weight", "transformer.layers.x.mixer.proj_q.weight");
+  EXPECT_THAT(error(), HasSubstr("layer 1 has the names of no mixer"));
+  tensors["transformer.layers.1.mixer.in_proj.weight"] = at::ones({1});
+  EXPECT_THAT(error(), HasSubstr("BASED has layers of gated convolution and of linear attention"));
+}
+
 struct BasedRefusal {
   const char* name;
   const char* patch;  // of the configuration

@@ -49,9 +49,16 @@ struct BasedLayers {
         linear.push_back(layer);
       } else if (file.has(mixer + "Wqkv.weight")) {
         sliding.push_back(layer);
-      } else {
+      } else if (file.has(mixer + "in_proj.weight")) {
         convolution.push_back(layer);
+      } else {
+        throw Error(ErrorCode::missing_tensor,
+                    fmt::format("{}: layer {} has the names of no mixer of BASED", file.path(), layer));
       }
+    }
+    if (convolution.empty() || linear.empty()) {
+      throw Error(ErrorCode::missing_tensor,
+                  fmt::format("{}: BASED has layers of gated convolution and of linear attention", file.path()));
     }
   }
 };
@@ -91,35 +98,16 @@ void require_based_settings(Config& config) {
   config.require("rotary_emb_fraction", {"1", "1.0"});
 }
 
-// Keys that say how upstream computes, trains or stores the model, not what it is.
+// Keys that say how upstream trains, computes and stores the model, not what it is.
 void accept_based_keys(Config& config) {
-  for (const char* key : {"resid_pdrop",
-                          "embd_pdrop",
-                          "attn_pdrop",
-                          "initializer_range",
-                          "special_initializer",
-                          "reorder_and_upcast_attn",
-                          "fused_mlp",
-                          "fused_bias_fc",
-                          "use_flash_attn",
-                          "residual_in_fp32",
-                          "fused_dropout_add_ln",
-                          "fixed_decay",
-                          "architectures",
-                          "model_type",
-                          "bos_token_id",
-                          "eos_token_id",
-                          "torch_dtype",
-                          "transformers_version",
-                          "use_cache",
-                          "summary_activation",
-                          "summary_first_dropout",
-                          "summary_proj_to_labels",
-                          "summary_type",
-                          "summary_use_proj",
-                          "_name_or_path"}) {
-    config.accept(key);
-  }
+  const auto accept = [&](std::initializer_list<const char*> keys) {
+    for (const char* key : keys) config.accept(key);
+  };
+  accept({"resid_pdrop", "embd_pdrop", "attn_pdrop", "initializer_range", "special_initializer", "fixed_decay"});
+  accept({"fused_mlp", "fused_bias_fc", "fused_dropout_add_ln", "use_flash_attn", "residual_in_fp32"});
+  accept({"reorder_and_upcast_attn", "use_cache", "torch_dtype", "transformers_version", "architectures"});
+  accept({"model_type", "_name_or_path", "bos_token_id", "eos_token_id", "summary_activation", "summary_type"});
+  accept({"summary_first_dropout", "summary_proj_to_labels", "summary_use_proj"});
 }
 
 std::shared_ptr<models::Model> build_based(const Checkpoint& file, Config& config) {
@@ -134,7 +122,9 @@ std::shared_ptr<models::Model> build_based(const Checkpoint& file, Config& confi
   o.layers = static_cast<int64_t>(layers.convolution.size() + layers.linear.size() + layers.sliding.size());
   o.linear_layers = layers.linear;
   o.sliding_layers = layers.sliding;
-  o.ffn_width = file.shape("transformer.layers.0.mlp.fc2.weight", 2)[1];
+  const std::string ffn = "transformer.layers.0.mlp.fc2.weight";
+  o.ffn_width = file.shape(ffn, 2)[1];
+  file.require_shape(ffn, {o.width, o.ffn_width});
   const std::vector<int64_t>& kernel = file.shape(convolution + "conv.conv.weight", 3);
   o.conv_width = kernel[0];
   o.conv_kernel = kernel[2];
