@@ -72,6 +72,8 @@ STABLE_TORCH_LIBRARY(wkv, m) {
       "_based_linear_attention_backward(Tensor grad_y, Tensor grad_kv_state, Tensor grad_k_state, Tensor q, Tensor k, "
       "Tensor v, Tensor? kv_state, Tensor? k_state, bool normalize, float eps, Tensor? cu_seqlens) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "_based_decode_(Tensor q, Tensor k, Tensor v, Tensor(a!) kv_pool, Tensor(b!) k_pool, Tensor slots) -> Tensor y");
 
   m.def(
       "sliding_window_attention(Tensor q, Tensor k, Tensor v, int keys_back, *, float? scale=None, "

@@ -63,6 +63,11 @@ struct BasedKernels {
   // Bytes of scratch, to be aligned to 64.
   int64_t (*forward_scratch)(const BasedInputs&, const BasedPart&);
   int64_t (*backward_scratch)(const BasedInputs&, int64_t length);
+
+  // One token of a head, in place on states of the distinct features, in the order that they have in memory: kv
+  // [F, value_size], k [F]. Always normalised.
+  void (*one_token)(const BasedInputs&, int64_t token, int64_t head, const BasedState<void*>&, void* y, void* scratch);
+  int64_t (*one_token_scratch)(const BasedInputs&);
 };
 
 inline constexpr int64_t kBasedChunk = 32;

@@ -23,6 +23,26 @@ struct BasedStateShapes {
   }
 };
 
+template <class Size>
+void check_based_sizes(const char* op, const Size& feature_size, const Size& value_size) {
+  if (feature_size < 1 || feature_size > kBasedMaxFeatureSize) {
+    fail(op, ": the feature size d must be 1 to ", kBasedMaxFeatureSize, ", got ", feature_size);
+  }
+  if (value_size < 1 || value_size > kBasedMaxValueSize) {
+    fail(op, ": the value size dv of v must be 1 to ", kBasedMaxValueSize, ", got ", value_size);
+  }
+}
+
+template <class Tensor>
+void check_based_types(const Check<Tensor>& check, const Tensor& q, const Tensor& k, const Tensor& v) {
+  const ScalarType type = q.scalar_type();
+  check.dtype("q", q, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
+  check.dtype("k", k, {type});
+  check.dtype("v", v, {type});
+  check.same_device("k", k, "q", q);
+  check.same_device("v", v, "q", q);
+}
+
 template <class Tensor>
 void check_based_states(const Check<Tensor>& check, const char* kv_name, const std::optional<Tensor>& kv_state,
                         const char* k_name, const std::optional<Tensor>& k_state, const Tensor& q, const Tensor& v,
@@ -54,19 +74,8 @@ void check_based_linear_attention(const char* op, const Tensor& q, const Tensor&
   value_shape[3] = sizes_of(v)[3];
   check.shape("v", v, "[B, T, H, dv]", value_shape);
   if (cu_seqlens) check.cu_seqlens(*cu_seqlens, "q", q);
-  if (shape[3] < 1 || shape[3] > kBasedMaxFeatureSize) {
-    fail(op, ": the feature size d must be 1 to ", kBasedMaxFeatureSize, ", got ", shape[3]);
-  }
-  if (value_shape[3] < 1 || value_shape[3] > kBasedMaxValueSize) {
-    fail(op, ": the value size dv of v must be 1 to ", kBasedMaxValueSize, ", got ", value_shape[3]);
-  }
-
-  const ScalarType type = q.scalar_type();
-  check.dtype("q", q, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
-  check.dtype("k", k, {type});
-  check.dtype("v", v, {type});
-  check.same_device("k", k, "q", q);
-  check.same_device("v", v, "q", q);
+  check_based_sizes(op, shape[3], value_shape[3]);
+  check_based_types(check, q, k, v);
   check_based_states(check, "kv_state", kv_state, "k_state", k_state, q, v, cu_seqlens);
 }
 

@@ -13,14 +13,14 @@ namespace wkv {
 // between them there may be space, as in the pool[:, layer] of a pool of all layers.
 template <class Tensor>
 void check_pool(const char* op, const Tensor& pool, const char* letters, const SizesOf<Tensor>& state_shape,
-                const char* x_name, const Tensor& x) {
+                const char* x_name, const Tensor& x, const char* pool_name = "pool") {
   const Check<Tensor> check{op};
-  check.dimensions("pool", pool, letters, state_shape.size() + 1);
+  check.dimensions(pool_name, pool, letters, state_shape.size() + 1);
   auto shape = state_shape;
   shape.insert(shape.begin(), sizes_of(pool)[0]);
-  check.shape("pool", pool, letters, shape);
-  check.dtype("pool", pool, {x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
-  check.same_device("pool", pool, x_name, x);
+  check.shape(pool_name, pool, letters, shape);
+  check.dtype(pool_name, pool, {x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float});
+  check.same_device(pool_name, pool, x_name, x);
 
   if (std::any_of(shape.begin(), shape.end(), [](const auto& size) { return size == 0; })) return;
   const auto strides = strides_of(pool);
@@ -31,8 +31,8 @@ void check_pool(const char* op, const Tensor& pool, const char* letters, const S
     elements = elements * shape[i];
   }
   if (!contiguous_states || (shape[0] > 1 && strides[0] < elements)) {
-    fail(op, ": pool must have contiguous states apart from each other, got strides ", to_text(strides), " of shape ",
-         to_text(shape));
+    fail(op, ": ", pool_name, " must have contiguous states apart from each other, got strides ", to_text(strides),
+         " of shape ", to_text(shape));
   }
 }
 

@@ -24,8 +24,14 @@ std::string without_wrappers(std::string name) {
       }
     }
   }
+  // What PyTorch Lightning puts ahead of BASED's names.
+  for (const std::string own : {"transformer.", "lm_head."}) {
+    if (name.starts_with("model." + own)) name.erase(0, std::string("model.").size());
+  }
   return name;
 }
+
+std::string text_of(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 }  // namespace
 
@@ -99,8 +105,7 @@ void Config::expect(const std::string& key, int64_t found) {
 void Config::expect(const std::string& key, const std::vector<std::string>& accepted) {
   const auto* value = given(key);
   if (!value) return;
-  const std::string text = value->is_string() ? value->get<std::string>() : value->dump();
-  if (std::ranges::find(accepted, text) == accepted.end()) {
+  if (std::ranges::find(accepted, text_of(*value)) == accepted.end()) {
     throw Error(ErrorCode::shape_mismatch,
                 fmt::format("{}: {} is {}, but the tensors say {}", where_, key, value->dump(), accepted.front()));
   }
@@ -119,6 +124,35 @@ double Config::number(const std::string& key, double otherwise) {
 bool Config::says(const std::string& key, const std::string& value) {
   const auto* found = given(key);
   return found && *found == value;
+}
+
+int64_t Config::integer(const std::string& key, int64_t otherwise) {
+  const auto* value = given(key);
+  if (!value) return otherwise;
+  // 0 to 2^31: no size of a model is larger, and its products still fit.
+  if (!value->is_number() || *value < 0 || *value > (int64_t{1} << 31) || value->get<int64_t>() != *value) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be an integer, not negative, got {}", where_, key, value->dump()));
+  }
+  return value->get<int64_t>();
+}
+
+std::optional<std::vector<int64_t>> Config::integers(const std::string& key) {
+  const auto* value = given(key);
+  if (!value) return std::nullopt;
+  if (!value->is_array() || !std::ranges::all_of(*value, [](const auto& x) { return x.is_number_integer(); })) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be a list of integers, got {}", where_, key, value->dump()));
+  }
+  return value->get<std::vector<int64_t>>();
+}
+
+void Config::require(const std::string& key, const std::vector<std::string>& supported) {
+  const auto* value = given(key);
+  if (value && std::ranges::find(supported, text_of(*value)) == supported.end()) {
+    throw Error(ErrorCode::unsupported_format, fmt::format("{}: {} is {}: not supported, only {} is", where_, key,
+                                                           value->dump(), fmt::join(supported, ", ")));
+  }
 }
 
 Config Config::section(const std::string& key) {

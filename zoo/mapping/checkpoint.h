@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -52,6 +53,11 @@ class Config {
               const std::vector<std::string>& accepted);  // a string or number, e.g. "x070" or 7
   // A key that shapes can't tell.
   double number(const std::string& key, double otherwise);
+  int64_t integer(const std::string& key, int64_t otherwise);
+  std::optional<std::vector<int64_t>> integers(const std::string& key);
+  // A key that must have this value, a string or the JSON text of anything else, where it is given: the model is built
+  // for no other. Throws wkv::Error.
+  void require(const std::string& key, const std::vector<std::string>& supported);
   // Is the key given, and with this value?
   bool says(const std::string& key, const std::string& value);
   // A parameter that the configuration asks for and the file lacks: its value is the one that the module starts with.

@@ -27,7 +27,8 @@ std::span<const Family> families() {
                                rwkv5_family,
                                rwkv4_family,
                                rwkv4_transformers_family,
-                               multi_temporal_rwkv_family};
+                               multi_temporal_rwkv_family,
+                               based_family};
   return all;
 }
 

@@ -1,5 +1,6 @@
 #include "mapping/match.h"
 
+#include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -19,6 +20,10 @@ bool same_but_for_ones(std::vector<int64_t> a, at::IntArrayRef b) {
   std::erase(a, 1);
   std::erase(c, 1);
   return a == c;
+}
+
+bool same_values(const TensorEntry& a, const TensorEntry& b) {
+  return a.dtype == b.dtype && a.shape == b.shape && at::equal(as_tensor(a), as_tensor(b));
 }
 
 std::shared_ptr<models::Model> build(const Family& family, const Checkpoint& checkpoint, Config& config) {
@@ -70,8 +75,15 @@ MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_famil
       problems.push_back(fmt::format("{} is of dtype {}, expected {}", name, c10::toString(entry->dtype),
                                      tensor->is_floating_point() ? "a floating-point one" : "an integer one"));
     }
-    if (tensor && !matched.tensors.emplace(own_name, entry).second) {
-      problems.push_back(fmt::format("twice: {} and another tensor are both {}", name, own_name));
+    if (!tensor) continue;
+    const auto [before, added] = matched.tensors.emplace(own_name, entry);
+    if (added) continue;
+    if (!same_values(*before->second, *entry)) {
+      problems.push_back(fmt::format("differ: {} and another tensor are both {}", name, own_name));
+    } else if (name == own_name) {  // of a tied pair, the name that is the module's own is the one used
+      matched.unused.push_back(std::exchange(before->second, entry)->name);
+    } else {
+      matched.unused.push_back(name);
     }
   }
   for (const auto& item : wanted) {

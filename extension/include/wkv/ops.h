@@ -100,6 +100,14 @@ WKV_API std::tuple<at::Tensor, at::Tensor, at::Tensor> based_linear_attention(
     const std::optional<at::Tensor>& kv_state = std::nullopt, const std::optional<at::Tensor>& k_state = std::nullopt,
     bool normalize = true, double eps = 1e-12, const std::optional<at::Tensor>& cu_seqlens = std::nullopt);
 
+// One step of it for serving, internal (torch.ops.wkv._based_decode_): q, k [B, H, d], v [B, H, dv]; row i of the batch
+// reads and writes kv_pool[slots[i]], [P, H, F, dv], and k_pool[slots[i]], [P, H, F], in place. Their rows are the F =
+// 1
+// + d + d (d + 1) / 2 distinct features: of x_i x_j and x_j x_i, which are equal, those with i <= j. No gradient.
+// Returns y.
+WKV_API at::Tensor based_decode_(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor& kv_pool,
+                                 at::Tensor& k_pool, const at::Tensor& slots);
+
 // Softmax attention in which query i sees the keys i - keys_back, ..., i. q, k, v: [B, T, H, D], keys already rotated;
 // scale: none: D^-0.5; past_k, past_v [B, P, H, D]: what came before, newest last, of which the last past_length[b]
 // (int64 [B], with cu_seqlens [S]; none: all) are real; the others may hold anything. Returns y and the last

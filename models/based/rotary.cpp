@@ -1,0 +1,30 @@
+#include "based/rotary.h"
+
+#include <ATen/Functions.h>
+
+#include <cmath>
+
+namespace wkv::models {
+
+Rotation::Rotation(const at::Tensor& positions, int64_t head_size, double base, const at::Tensor& like) {
+  at::Tensor frequencies = at::empty({head_size / 2}, at::kFloat);
+  for (int64_t m = 0; m < head_size / 2; ++m) {
+    frequencies.mutable_data_ptr<float>()[m] =
+        static_cast<float>(std::pow(base, -2 * static_cast<double>(m) / static_cast<double>(head_size)));
+  }
+  // Angles in fp32 are part of the definition. Their cosines are rounded only after: at::cos of fp32 depends on where
+  // in a tensor an element stands, and a sequence may be cut anywhere.
+  const at::Tensor angles = positions.to(at::kFloat).unsqueeze(-1) * frequencies.to(positions.device());
+  const at::Tensor exact = angles.unsqueeze(2).to(at::kDouble);
+  const at::ScalarType dtype = like.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  cos_ = exact.cos().to(dtype);
+  sin_ = exact.sin().to(dtype);
+}
+
+at::Tensor Rotation::apply(const at::Tensor& x) const {
+  const int64_t half = x.size(-1) / 2;
+  const at::Tensor wide = x.to(cos_.scalar_type()), a = wide.narrow(-1, 0, half), b = wide.narrow(-1, half, half);
+  return at::cat({a * cos_ - b * sin_, b * cos_ + a * sin_}, -1).to(x.scalar_type());
+}
+
+}  // namespace wkv::models
