@@ -63,7 +63,7 @@ const LanguageModelRows kBasedRows(kBasedCases);
 class BasedPublished : public testing::TestWithParam<LanguageModelCase> {
  protected:
   void SetUp() override {
-    const auto file = fixture_file(GetParam().fixture + ".safetensors");
+    const auto file = test::golden(GetParam().fixture + ".safetensors");
     if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
     golden = std::make_unique<GoldenModel>(GetParam());
     model = golden->load();
@@ -131,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(All, BasedPublished, testing::ValuesIn(kBasedCases),
 class BasedConvolutionPublished : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const auto file = fixture_file("short_conv/" + GetParam() + ".safetensors");
+    const auto file = test::golden("short_conv/" + GetParam() + ".safetensors");
     if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
     fixture = std::make_unique<Fixture>(file);
     const at::Tensor& kernel = (*fixture)["w.conv.conv.weight"];

@@ -81,9 +81,9 @@ class RWKV5Initial : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     const std::string name = std::string("rwkv5/") + GetParam();
-    file = fixture_file(name + ".safetensors");
+    file = test::golden(name + ".safetensors");
     if (!std::filesystem::exists(file)) GTEST_SKIP() << file.string() << " is not there";
-    description = nlohmann::json::parse(std::ifstream(fixture_file(name + ".json")));
+    description = nlohmann::json::parse(std::ifstream(test::golden(name + ".json")));
     const nlohmann::json& config = description.at("config");
     const std::string version = description.at("version");
     at::manual_seed(1);

@@ -26,7 +26,7 @@ const LanguageModelRows kRwkv6Rows({
 class RWKV6Published : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const std::string file = fixture_file(GetParam() + ".safetensors").string();
+    const std::string file = test::golden(GetParam() + ".safetensors").string();
     if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
     golden = std::make_unique<GoldenModel>(LanguageModelCase{"rwkv6", GetParam(), 0});
   }
@@ -96,11 +96,11 @@ TEST_F(RWKV6Checkpoint, that_lacks_one_of_its_states_is_refused) {
 TEST_F(RWKV6Checkpoint, with_states_converts_and_is_described) {
   remove_states();
   load("{}");
-  const zoo::LoadOptions options{.config = R"({"train_type": "states"})"};
+  const std::string config = R"({"train_type": "states"})";
   const std::string input = (folder / "model.safetensors").string(), output = (folder / "with.safetensors").string();
-  zoo::convert(input, output, options);
+  zoo::convert(input, output, {.config = config});
   EXPECT_TRUE(zoo::load(output)->named_parameters().contains("blocks.1.att.time_state"));
-  EXPECT_EQ(zoo::describe(output).parameters, zoo::describe(input, options).parameters);
+  EXPECT_EQ(zoo::describe(output).parameters, zoo::describe(input, {.config = config}).parameters);
 }
 
 TEST_F(RWKV6Checkpoint, that_is_not_of_the_version_in_the_configuration_is_refused) {

@@ -75,7 +75,7 @@ TEST(RWKV7Initial, random_matrices_have_the_published_singular_values) {
 }
 
 TEST(RWKV7StateTuning, starts_from_zeros_that_a_checkpoint_may_lack) {
-  const GoldenModel golden({"rwkv7", "rwkv7/tiny-h32", 0});
+  const GoldenModel golden({"rwkv7", "rwkv7/tiny", 0});
   const ScratchFolder folder;
   auto weights = golden.fixture.with_prefix("w.");
   const auto load = [&](const std::string& config) {
