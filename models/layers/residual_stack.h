@@ -2,24 +2,24 @@
 // between embedding and head. A block's state is the last input of its time mix [C], its heads' matrices [H, N, N] and
 // the last input of its channel mix [C].
 #pragma once
+#include <fmt/format.h>
 #include <torch/nn/modules/container/modulelist.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "layers/initial_values.h"
 #include "layers/linear.h"
+#include "layers/precision.h"
 #include "layers/receptance_channel_mix.h"
 #include "wkv/models/state.h"
 
 namespace wkv::models {
 
-// TimeMix has forward(x [B, T, C], shift, wkv, sequences), both states replaced or written in place, and a static
-// initialise(block), which gives both branches their initial values.
+// TimeMix has heads, head_size, forward(x [B, T, C], shift, wkv, sequences), both states replaced or written in place,
+// and a static initialise(block), which gives both branches their initial values.
 template <typename TimeMix>
 struct ResidualBlock : torch::nn::Module {
   template <typename Options>
@@ -45,8 +45,7 @@ struct ResidualBlock : torch::nn::Module {
 
 template <typename TimeMix>
 struct ResidualStack {
-  static constexpr std::array kEntries = {"att_x", "wkv", "ffn_x"};  // of a block, in a State
-  static std::string entry_name(size_t entry, size_t layer) { return kEntries[entry] + std::to_string(layer); }
+  static constexpr size_t kEntries = 3, kWkv = 1;  // of a block, in a State
 
   // Its parts are registered in the model under the published names.
   template <typename Options>
@@ -78,8 +77,23 @@ struct ResidualStack {
   at::Tensor run(const at::Tensor& tokens, State& state, const Sequences& sequences) const {
     at::Tensor x = blocks.front()->ln0->forward(at::embedding(emb->weight, tokens));
     for (size_t layer = 0; layer < blocks.size(); ++layer)
-      x = blocks[layer]->forward(x, &state.entries[layer * kEntries.size()], sequences);
+      x = blocks[layer]->forward(x, &state.entries[layer * kEntries], sequences);
     return ln_out->forward(x);
+  }
+
+  // Entry: LanguageModel::StateEntry, which only models see.
+  template <typename Entry>
+  std::vector<Entry> state_entries() const {
+    const int64_t width = emb->weight.size(1), heads = blocks.front()->att->heads,
+                  size = blocks.front()->att->head_size;
+    const at::ScalarType dtype = emb->weight.scalar_type();
+    std::vector<Entry> entries;
+    for (size_t layer = 0; layer < blocks.size(); ++layer) {
+      entries.push_back({fmt::format("att_x{}", layer), {width}, dtype});
+      entries.push_back({fmt::format("wkv{}", layer), {heads, size, size}, at_least_float(dtype)});
+      entries.push_back({fmt::format("ffn_x{}", layer), {width}, dtype});
+    }
+    return entries;
   }
 
   at::Tensor logits(const at::Tensor& hidden) const {

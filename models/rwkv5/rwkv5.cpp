@@ -2,7 +2,6 @@
 #include "wkv/models/rwkv5.h"
 
 #include "layers/parameter_groups.h"
-#include "layers/precision.h"
 #include "rwkv5/options.h"
 #include "rwkv5/time_mix.h"
 
@@ -22,17 +21,7 @@ RWKV5Impl::~RWKV5Impl() = default;
 
 std::string RWKV5Impl::config_json() const { return to_config_json(options_); }
 
-std::vector<LanguageModel::StateEntry> RWKV5Impl::state_entries() const {
-  const at::ScalarType dtype = parts_->emb->weight.scalar_type();
-  const int64_t heads = options_.attention_width / options_.head_size, size = options_.head_size;
-  std::vector<StateEntry> entries;
-  for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
-    entries.push_back({Parts::entry_name(0, layer), {options_.width}, dtype});
-    entries.push_back({Parts::entry_name(1, layer), {heads, size, size}, at_least_float(dtype)});
-    entries.push_back({Parts::entry_name(2, layer), {options_.width}, dtype});
-  }
-  return entries;
-}
+std::vector<LanguageModel::StateEntry> RWKV5Impl::state_entries() const { return parts_->state_entries<StateEntry>(); }
 
 at::Tensor RWKV5Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
   return parts_->run(tokens, state, sequences);

@@ -1,3 +1,4 @@
+// The equations of RWKV-5: arXiv 2404.05892, and the code of its previews.
 #include "rwkv5/time_mix.h"
 
 #include "layers/precision.h"

@@ -2,7 +2,6 @@
 #include "wkv/models/rwkv6.h"
 
 #include "layers/parameter_groups.h"
-#include "layers/precision.h"
 #include "rwkv6/options.h"
 #include "rwkv6/time_mix.h"
 
@@ -23,18 +22,9 @@ RWKV6Impl::~RWKV6Impl() = default;
 std::string RWKV6Impl::config_json() const { return to_config_json(options_); }
 
 std::vector<LanguageModel::StateEntry> RWKV6Impl::state_entries() const {
-  const at::ScalarType dtype = parts_->emb->weight.scalar_type();
-  const int64_t heads = options_.width / options_.head_size, size = options_.head_size;
-  std::vector<StateEntry> entries;
-  for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
-    entries.push_back({Parts::entry_name(0, layer), {options_.width}, dtype});
-    entries.push_back({Parts::entry_name(1, layer),
-                       {heads, size, size},
-                       at_least_float(dtype),
-                       /*start=*/0,
-                       parts_->blocks[layer]->att->time_state});
-    entries.push_back({Parts::entry_name(2, layer), {options_.width}, dtype});
-  }
+  std::vector<StateEntry> entries = parts_->state_entries<StateEntry>();
+  for (size_t layer = 0; layer < parts_->blocks.size(); ++layer)
+    entries[layer * Parts::kEntries + Parts::kWkv].learned = parts_->blocks[layer]->att->time_state;
   return entries;
 }
 

@@ -1,3 +1,4 @@
+// The equations of RWKV-6: arXiv 2404.05892, and the code of its variants.
 #include "rwkv6/time_mix.h"
 
 #include "layers/precision.h"

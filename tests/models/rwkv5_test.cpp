@@ -3,11 +3,12 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/linalg_matrix_norm.h>
-#include <gmock/gmock.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 
+#include "models/edited_checkpoint.h"
 #include "models/initial_values.h"
 #include "models/model_cases.h"
 #include "models/parameter_groups.h"
@@ -58,22 +59,48 @@ TEST(RWKV5Published, a_prompt_goes_on_token_by_token) {
   }
 }
 
-TEST(RWKV5Config, the_divisor_of_the_head_size_tells_the_eps) {
-  const auto eps = [](const std::string& config) {
-    const Fixture fixture(test::data("rwkv5/v52_div1.safetensors"));
-    const auto weights = fixture.with_prefix("w.");
-    const ScratchFolder folder;
-    zoo::write_safetensors(folder / "model.safetensors", {weights.begin(), weights.end()});
-    const auto model = zoo::load((folder / "model.safetensors").string(), {.config = config});
-    return std::dynamic_pointer_cast<models::RWKV5Impl>(model)->options().ln_x_eps;
-  };
+TEST(RWKV5Checkpoint, the_divisor_of_the_head_size_tells_the_eps) {
+  const EditedCheckpoint checkpoint("rwkv5/v52_div1");
+  const auto eps = [&](const char* config) { return checkpoint.options<models::RWKV5Impl>(config).ln_x_eps; };
   EXPECT_DOUBLE_EQ(eps("{}"), 64e-5);
   EXPECT_DOUBLE_EQ(eps(R"({"head_size_divisor": 1})"), 1e-5);
   EXPECT_DOUBLE_EQ(eps(R"({"ln_x_eps": 2e-5, "head_size_divisor": null})"), 2e-5);
   EXPECT_DOUBLE_EQ(eps(R"({"ln_x_eps": 0.00064, "head_size_divisor": 8})"), 64e-5);
-  EXPECT_THROW(eps(R"({"ln_x_eps": 0.00064, "head_size_divisor": 1})"), Error);
-  EXPECT_THROW(eps(R"({"ln_x_eps": 0})"), Error);
-  EXPECT_THROW(eps(R"({"ln_eps": 1e-6})"), Error);
+  for (const char* config :
+       {R"({"ln_x_eps": 0.00064, "head_size_divisor": 1})", R"({"ln_x_eps": 0})", R"({"ln_eps": 1e-6})"}) {
+    EXPECT_THROW(eps(config), Error) << config;
+  }
+}
+
+TEST(RWKV5Checkpoint, the_version_is_told_from_gate_and_decay) {
+  const auto loads = [](const char* fixture, const char* version) {
+    const EditedCheckpoint checkpoint(fixture);
+    try {
+      checkpoint.load(fmt::format(R"({{"version": "{}"}})", version));
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  for (const auto& [fixture, version] :
+       {std::pair("rwkv5/v50_faaaa", "5.0"), {"rwkv5/v51_timefirst", "5.1"}, {"rwkv5/v52_div1", "5.2"}}) {
+    for (const char* said : {"5.0", "5.1", "5.2"})
+      EXPECT_EQ(loads(fixture, said), std::string(said) == version) << fixture << " as " << said;
+    EXPECT_TRUE(loads(fixture, "5")) << fixture;
+  }
+}
+
+TEST(RWKV5Checkpoint, time_decay_tells_the_heads) {
+  EditedCheckpoint checkpoint("rwkv5/v51_timefirst");
+  at::Tensor& decay = checkpoint.weights.at("blocks.0.att.time_decay");
+  decay = decay.unsqueeze(1);  // [H, 1], as some files have it
+  const models::RWKV5Options options = checkpoint.options<models::RWKV5Impl>();
+  EXPECT_EQ(options.head_size, 16);
+  EXPECT_FALSE(options.per_channel);
+  for (const at::Tensor& wrong : {at::ones({3}), at::ones({0}), at::ones({}), at::ones({4, 0})}) {
+    decay = wrong;
+    EXPECT_THROW(checkpoint.load(), Error) << wrong.sizes();
+  }
 }
 
 // A new model of each version, as a fixture describes it.

@@ -8,6 +8,7 @@
 
 #include <fstream>
 
+#include "models/edited_checkpoint.h"
 #include "models/initial_values.h"
 #include "models/model_cases.h"
 #include "models/parameter_groups.h"
@@ -52,82 +53,68 @@ INSTANTIATE_TEST_SUITE_P(All, RWKV6Published,
                                          "rwkv6/x060b"),
                          [](const auto& test_info) { return "case_" + std::to_string(test_info.index); });
 
-// A fixture's weights as a checkpoint of which a test may take something away.
-class RWKV6Checkpoint : public testing::Test {
- protected:
-  explicit RWKV6Checkpoint(const std::string& fixture = "rwkv6/state-tuning")
-      : golden({"rwkv6", fixture, 0}), weights(golden.fixture.with_prefix("w.")) {}
-  std::shared_ptr<models::LanguageModel> load(const std::string& config) {
-    zoo::write_safetensors(folder / "model.safetensors", {weights.begin(), weights.end()});
-    return zoo::load_language_model((folder / "model.safetensors").string(), {.config = config});
-  }
-  void remove_states() {
-    std::erase_if(weights, [](const auto& weight) { return weight.first.ends_with("time_state"); });
-  }
+const at::Tensor kTokens = at::arange(12).unsqueeze(0);
 
-  GoldenModel golden;
-  std::map<std::string, at::Tensor> weights;
-  ScratchFolder folder;
-};
-
-TEST_F(RWKV6Checkpoint, with_tuned_states_starts_every_sequence_from_them) {
-  const models::State state = load("{}")->initial_state(2);
+TEST(RWKV6StateTuning, starts_every_sequence_from_the_tuned_states) {
+  const EditedCheckpoint checkpoint("rwkv6/state-tuning");
+  const models::State state = checkpoint.load()->initial_state(2);
   for (int64_t row : {0, 1})
-    EXPECT_TRUE(at::equal(state.entries[1].tensor[row], weights.at("blocks.0.att.time_state")));
+    EXPECT_TRUE(at::equal(state.entries[1].tensor[row], checkpoint.weights.at("blocks.0.att.time_state")));
 }
 
-TEST_F(RWKV6Checkpoint, without_states_gets_zeros_to_tune_where_the_configuration_asks_for_them) {
-  remove_states();
-  const auto plain = load("{}"), tuned = load(R"({"train_type": "states"})");
+void remove_time_states(EditedCheckpoint& checkpoint) {
+  std::erase_if(checkpoint.weights, [](const auto& weight) { return weight.first.ends_with("time_state"); });
+}
+
+TEST(RWKV6StateTuning, of_a_plain_checkpoint_starts_from_zeros) {
+  EditedCheckpoint checkpoint("rwkv6/state-tuning");
+  remove_time_states(checkpoint);
+  const auto plain = checkpoint.load(), tuned = checkpoint.load(R"({"train_type": "states"})");
   EXPECT_FALSE(plain->named_parameters().contains("blocks.0.att.time_state"));
-  EXPECT_TRUE(at::equal(plain->forward(golden.tokens()).logits, tuned->forward(golden.tokens()).logits));
+  EXPECT_TRUE(at::equal(plain->forward(kTokens).logits, tuned->forward(kTokens).logits));
   const auto groups = tuned->parameter_groups();
   ASSERT_EQ(groups.size(), 1);
   EXPECT_THAT(groups[0].names, testing::ElementsAre("blocks.0.att.time_state", "blocks.1.att.time_state"));
-  tuned->loss(golden.tokens(), golden.tokens()).backward();
+  tuned->loss(kTokens, kTokens).backward();
   EXPECT_GT(tuned->named_parameters()["blocks.0.att.time_state"].grad().abs().max().item<float>(), 0);
 }
 
-TEST_F(RWKV6Checkpoint, that_lacks_one_of_its_states_is_refused) {
-  weights.erase("blocks.1.att.time_state");
-  EXPECT_THROW(load(R"({"train_type": "states"})"), Error);
+TEST(RWKV6StateTuning, of_a_checkpoint_that_lacks_one_of_its_states_is_refused) {
+  EditedCheckpoint checkpoint("rwkv6/state-tuning");
+  checkpoint.weights.erase("blocks.1.att.time_state");
+  EXPECT_THROW(checkpoint.load(R"({"train_type": "states"})"), Error);
 }
 
-TEST_F(RWKV6Checkpoint, with_states_converts_and_is_described) {
-  remove_states();
-  load("{}");
+TEST(RWKV6StateTuning, writes_added_states_into_a_converted_checkpoint_and_counts_them) {
+  EditedCheckpoint checkpoint("rwkv6/state-tuning");
+  remove_time_states(checkpoint);
   const std::string config = R"({"train_type": "states"})";
-  const std::string input = (folder / "model.safetensors").string(), output = (folder / "with.safetensors").string();
+  const std::string input = checkpoint.write(), output = (checkpoint.folder / "with.safetensors").string();
   zoo::convert(input, output, {.config = config});
   EXPECT_TRUE(zoo::load(output)->named_parameters().contains("blocks.1.att.time_state"));
   EXPECT_EQ(zoo::describe(output).parameters, zoo::describe(input, {.config = config}).parameters);
 }
 
-TEST_F(RWKV6Checkpoint, that_is_not_of_the_version_in_the_configuration_is_refused) {
-  EXPECT_NO_THROW(load(R"({"version": "6"})"));
-  EXPECT_THROW(load(R"({"version": "x060b"})"), Error);
+TEST(RWKV6Variants, that_the_configuration_contradicts_are_refused) {
+  const EditedCheckpoint checkpoint("rwkv6/state-tuning");
+  EXPECT_NO_THROW(checkpoint.load(R"({"version": "6"})"));
+  EXPECT_THROW(checkpoint.load(R"({"version": "x060b"})"), Error);
 }
 
-struct X060bCheckpoint : RWKV6Checkpoint {
-  X060bCheckpoint() : RWKV6Checkpoint("rwkv6/x060b") {}
-};
-
-TEST_F(X060bCheckpoint, is_x060c_where_the_configuration_says_so) {
-  const auto variant = [&](const std::string& config) {
-    return std::dynamic_pointer_cast<models::RWKV6Impl>(load(config))->options().variant;
-  };
-  EXPECT_EQ(variant("{}"), models::RWKV6Variant::x060b);
-  EXPECT_EQ(variant(R"({"version": "x060c"})"), models::RWKV6Variant::x060c);
+TEST(RWKV6Variants, x060c_has_the_names_of_x060b) {
+  const EditedCheckpoint checkpoint("rwkv6/x060b");
+  EXPECT_EQ(checkpoint.options<models::RWKV6Impl>().variant, models::RWKV6Variant::x060b);
+  EXPECT_EQ(checkpoint.options<models::RWKV6Impl>(R"({"version": "x060c"})").variant, models::RWKV6Variant::x060c);
 }
 
-// Keys scaled by 1 - decay are what tells x060c from x060b: with a decay factor of 0 throughout, the two agree.
-TEST_F(X060bCheckpoint, as_x060c_scales_its_keys_by_what_the_decay_leaves) {
+TEST(RWKV6Variants, x060c_is_x060b_where_the_decay_factor_is_0) {  // as it scales keys by 1 - factor
+  EditedCheckpoint checkpoint("rwkv6/x060b");
   const auto difference = [&] {
-    const at::Tensor b = load("{}")->forward(golden.tokens()).logits;
-    return relative_error(load(R"({"version": "x060c"})")->forward(golden.tokens()).logits, b);
+    const at::Tensor b = checkpoint.load()->forward(kTokens).logits;
+    return relative_error(checkpoint.load(R"({"version": "x060c"})")->forward(kTokens).logits, b);
   };
   EXPECT_GT(difference(), 1e-2);
-  for (auto& [name, tensor] : weights)
+  for (auto& [name, tensor] : checkpoint.weights)
     if (name.ends_with("att.time_decay")) tensor = at::full_like(tensor, 20);
   EXPECT_LT(difference(), 1e-6);
 }

@@ -7,6 +7,7 @@
 
 #include <fstream>
 
+#include "models/edited_checkpoint.h"
 #include "models/initial_values.h"
 #include "models/model_cases.h"
 #include "models/parameter_groups.h"
@@ -75,22 +76,17 @@ TEST(RWKV7Initial, random_matrices_have_the_published_singular_values) {
 }
 
 TEST(RWKV7StateTuning, starts_from_zeros_that_a_checkpoint_may_lack) {
-  const GoldenModel golden({"rwkv7", "rwkv7/tiny", 0});
-  const ScratchFolder folder;
-  auto weights = golden.fixture.with_prefix("w.");
-  const auto load = [&](const std::string& config) {
-    zoo::write_safetensors(folder / "model.safetensors", {weights.begin(), weights.end()});
-    return zoo::load_language_model((folder / "model.safetensors").string(), {.config = config});
-  };
-  const auto plain = load("{}"), tuned = load(R"({"train_type": "states"})");
-  EXPECT_TRUE(at::equal(plain->forward(golden.tokens()).logits, tuned->forward(golden.tokens()).logits));
+  EditedCheckpoint checkpoint("rwkv7/tiny");
+  const at::Tensor tokens = at::arange(12).unsqueeze(0);
+  const auto plain = checkpoint.load(), tuned = checkpoint.load(R"({"train_type": "states"})");
+  EXPECT_TRUE(at::equal(plain->forward(tokens).logits, tuned->forward(tokens).logits));
   ASSERT_EQ(tuned->parameter_groups().size(), 1);
   EXPECT_EQ(tuned->parameter_groups()[0].names.front(), "blocks.0.att.time_state");
 
-  const at::Tensor state = tuned->forward(golden.tokens()).state.entries[1].tensor[0].detach();
+  const at::Tensor state = tuned->forward(tokens).state.entries[1].tensor[0].detach();
   for (const auto& parameter : tuned->named_parameters())
-    if (parameter.key().ends_with("time_state")) weights[parameter.key()] = state;
-  EXPECT_TRUE(at::equal(load("{}")->initial_state(1).entries[1].tensor[0], state));
+    if (parameter.key().ends_with("time_state")) checkpoint.weights[parameter.key()] = state;
+  EXPECT_TRUE(at::equal(checkpoint.load()->initial_state(1).entries[1].tensor[0], state));
 }
 
 TEST(RWKV7Options, ranks_follow_the_published_rule_unless_given) {

@@ -1,3 +1,4 @@
+// What a configuration says beside the shapes: the eps of the norms, and state tuning.
 #include "mapping/rwkv_config.h"
 
 #include <fmt/format.h>
