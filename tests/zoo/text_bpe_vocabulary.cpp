@@ -86,6 +86,11 @@ const BadBpeFile kBadBpeFiles[] = {
        f.added = {{"ab", 256, false}, {"ab", 256, true}};
      },
      "the added token \"ab\" comes twice"},
+    {"huge_added_token",
+     [](BpeFile& f) {
+       f.added = {{std::string(257, 'x'), 257, false}};
+     },
+     "has more than 256 bytes"},
     {"empty_added_token",
      [](BpeFile& f) {
        f.added = {{"", 257, false}};

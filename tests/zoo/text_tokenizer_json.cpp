@@ -164,6 +164,9 @@ const TokenizerJsonCase kBadTokenizerJsons[] = {
        j["added_tokens"][0]["normalized"] = 1;
      },
      "normalized of an added token must be true or false"},
+    {"too_many_added_tokens",
+     [](ordered_json& j) { j["added_tokens"] = std::vector<ordered_json>(4097, test::added_token("x", 257, false)); },
+     "a list of at most 4096 entries"},
     {"too_many_merges", [](ordered_json& j) { j["model"]["merges"] = std::vector<std::string>(131073, "a b"); },
      "a list of at most 131072 entries"},
 };

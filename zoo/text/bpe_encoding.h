@@ -1,9 +1,12 @@
 // Byte-pair encoding: of a word's neighbouring tokens the pair that comes first in the list of merges becomes one, the
 // leftmost of equals, until no pair is in the list.
 #pragma once
+#include <array>
+#include <compare>
 #include <cstdint>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "text/bpe_vocabulary.h"

@@ -13,6 +13,9 @@
 namespace wkv::zoo {
 namespace {
 
+// An added token is a mark or a run of spaces; the bound keeps what looks for them small.
+constexpr std::size_t kMaxAddedTokenBytes = 256;
+
 bool occurs_in_utf8(std::size_t byte) { return byte < 0xC0 || (byte > 0xC1 && byte < 0xF5); }
 
 class BpeFileCheck {
@@ -25,6 +28,9 @@ class BpeFileCheck {
     }
     const std::unordered_map<std::string_view, int64_t> without_added = ids_;
     for (const AddedToken& added : file_.added) {
+      if (added.text.size() > kMaxAddedTokenBytes) {
+        reject("the added token {} has more than {} bytes", shown(added.text), kMaxAddedTokenBytes);
+      }
       const auto [known, is_new] = ids_.emplace(added.text, added.id);
       if (known->second != added.id) {
         reject("the token {} has two ids, {} and {}", shown(added.text), known->second, added.id);

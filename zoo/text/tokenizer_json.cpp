@@ -13,7 +13,7 @@
 namespace wkv::zoo {
 namespace {
 
-constexpr std::size_t kMaxTokenizerEntries = 1 << 17;  // of a list
+constexpr std::size_t kMaxMerges = 1 << 17, kMaxAddedTokens = 1 << 12;
 constexpr std::size_t kMaxTokenizerNesting = 16;
 constexpr std::string_view kAbsent = "absent", kObject = "an object";
 
@@ -99,8 +99,8 @@ class TokenizerJson {
     throw Error(ErrorCode::corrupt_file, fmt::format("{}: {} must be {}", source_, printable(what), expected));
   }
 
-  void require_room(std::size_t entries, std::string_view list) const {
-    if (entries == kMaxTokenizerEntries) expect(false, list, fmt::format("a list of at most {} entries", entries));
+  void require_room(std::size_t entries, std::size_t most, std::string_view list) const {
+    if (entries == most) expect(false, list, fmt::format("a list of at most {} entries", most));
   }
 
   void part_event(std::string_view path, const JsonEvent& event) {
@@ -131,7 +131,7 @@ class TokenizerJson {
     if (at.empty()) return expect(event.kind == Kind::begin_array, "model.merges", "a list");
     std::vector<std::string>& merges = file_.merges;
     if (at.size() == 1) {
-      require_room(merges.size(), "model.merges");
+      require_room(merges.size(), kMaxMerges, "model.merges");
       merges.emplace_back(event.text);
       if (event.kind == Kind::begin_array) return;
     } else {
@@ -144,7 +144,7 @@ class TokenizerJson {
     if (at.empty()) return expect(event.kind == Kind::begin_array, "added_tokens", "a list");
     if (at.size() == 1) {
       expect(event.kind == Kind::begin_object, "each entry of added_tokens", kObject);
-      require_room(added_.size(), "added_tokens");
+      require_room(added_.size(), kMaxAddedTokens, "added_tokens");
       added_.emplace_back();
       return;
     }

@@ -26,6 +26,8 @@ class WKV_API Tokenizer {
 // tokenizer.json with the pipeline of GPT-NeoX 20B or GPT-2, or merges (*merges.txt) with their vocabulary beside them
 // (*vocab.json). The names are the files rwkv_vocab_v20230424.txt, 20B_tokenizer.json, and gpt2_merges.txt or
 // merges.txt in $WKV_TOKENIZERS, else in $XDG_DATA_HOME/wkv/tokenizers (by default ~/.local/share/wkv/tokenizers).
+// gpt-neox-20b and gpt2 take "<|endoftext|>" in a text for that token, as published, and ill-formed UTF-8 for U+FFFD;
+// gpt-neox-20b normalises: decoding gives the text in NFC.
 // Throws wkv::Error, which says what was looked for and where, or what in the file is wrong.
 WKV_API std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path);
 
