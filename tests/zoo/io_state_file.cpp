@@ -32,7 +32,8 @@ class StateFile : public testing::Test {
   static models::State example() {
     return {{{"wkv0", at::arange(24, at::kFloat).reshape({2, 3, 4})},
              {"att_x0", at::arange(6, at::kFloat).reshape({2, 3}).to(at::kBFloat16)},
-             {"a", at::ones({2, 1}, at::kDouble)}}};
+             {"a", at::ones({2, 1}, at::kDouble)},
+             {"past_tokens", at::arange(4).view({2, 2})}}};
   }
 
  private:
