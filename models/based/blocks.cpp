@@ -73,7 +73,9 @@ at::Tensor BasedLinearAttention::step(const at::Tensor& q, const at::Tensor& k, 
   if (sequences.slots) {
     slots = *sequences.slots;
   } else {  // the state that was given stays as it is
-    for (State::Entry* entry : {&entries[0], &entries[1]}) entry->tensor = entry->tensor.clone();
+    for (State::Entry* entry : {&entries[0], &entries[1]}) {
+      entry->tensor = entry->tensor.clone(at::MemoryFormat::Contiguous);
+    }
     slots = at::arange(q.size(0), q.options().dtype(at::kLong));
   }
   return ops::based_decode_(q.squeeze(1), k.squeeze(1), v.squeeze(1), entries[0].tensor, entries[1].tensor, slots)
@@ -96,7 +98,7 @@ at::Tensor BasedLinearAttention::scan(const at::Tensor& q, const at::Tensor& k, 
 
 BasedSlidingAttention::BasedSlidingAttention(const BasedOptions& o)
     : heads(o.heads),
-      keys_back(window_rows(o) - 1),
+      keys_back(o.window / 2),
       qkv(register_module("Wqkv", std::make_shared<Linear>(o.width, 3 * o.width))),
       out_proj(register_module("out_proj", std::make_shared<Linear>(o.width, o.width))) {}
 

@@ -265,7 +265,10 @@ TEST_F(BasedFile, with_a_layer_in_both_lists_has_sliding_attention_there) {
 
 TEST_F(BasedFile, without_a_configuration_has_the_released_numbers) {
   config = nlohmann::json::object();
-  EXPECT_THAT(error(), HasSubstr("heads must divide width (48) into heads of an even size, at most 256, got 16"));
+  EXPECT_THAT(
+      error(),
+      HasSubstr(
+          "n_head, which shapes don't tell but config.json does, must divide the width 48 into heads of an even"));
   config = {{"n_head", 3}, {"alt_mixer", {{"num_heads", 4}}}};
   const auto model = std::dynamic_pointer_cast<models::BasedImpl>(zoo::load(write(), {.config = config.dump()}));
   ASSERT_TRUE(model);
@@ -315,10 +318,11 @@ const BasedRefusal kBasedRefusals[] = {
     {"list", R"({"alt_mixer_layers": [1.5]})", "alt_mixer_layers must be a list of integers, got [1.5]"},
     {"expansion", R"({"mixer": {"expand_proj": 2}})", "expand_proj is 2, but the tensors say 4"},
     {"features", R"({"alt_mixer": {"feature_dim": 16}})", "feature_dim is 16, but the tensors say 8"},
-    {"heads", R"({"n_head": 5})", "heads must divide width (48)"},
-    {"no_heads", R"({"n_head": 0})", "heads must divide width (48)"},
-    {"no_linear_heads", R"({"alt_mixer": {"num_heads": 0, "feature_dim": null, "feature_map": null}})",
-     "linear_heads must divide width (48)"},
+    {"heads", R"({"n_head": 5})", "n_head, which shapes don't tell but config.json does, must divide the width 48"},
+    {"no_heads", R"({"n_head": 0})", "must divide the width 48 into heads of an even size, got 0"},
+    {"odd_heads", R"({"n_head": 16})", "must divide the width 48 into heads of an even size, got 16"},
+    {"no_linear_heads", R"({"alt_mixer": {"num_heads": 0}})",
+     "num_heads, which shapes don't tell but config.json does, must divide the width 48, got 0"},
     {"fraction_of_a_head", R"({"n_head": 2.5})", "n_head must be an integer, not negative, got 2.5"},
     {"window", R"({"alt_mixer_2": {"window_size": 1e9}})", "window must be in 0..65536, got 1000000000"},
     {"kernel", R"({"alt_mixer": {"parallel_implementation": "tk"}})",

@@ -110,6 +110,18 @@ void accept_based_keys(Config& config) {
   accept({"summary_first_dropout", "summary_proj_to_labels", "summary_use_proj"});
 }
 
+// The width is a multiple of this many heads of `multiple` elements.
+int64_t number_of_heads(const Checkpoint& file, Config& config, const char* key, int64_t otherwise, int64_t multiple,
+                        int64_t width) {
+  const int64_t heads = config.integer(key, otherwise);
+  if (heads < 1 || width % (heads * multiple) != 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {}, which shapes don't tell but config.json does, must divide the width {}{}, got {}",
+                            file.path(), key, width, multiple == 2 ? " into heads of an even size" : "", heads));
+  }
+  return heads;
+}
+
 std::shared_ptr<models::Model> build_based(const Checkpoint& file, Config& config) {
   refuse_based_variants(file);
   const BasedLayers layers(file);
@@ -133,7 +145,7 @@ std::shared_ptr<models::Model> build_based(const Checkpoint& file, Config& confi
   config.expect("n_layer", o.layers);
   config.expect("n_embd", o.width);
   expect_based_layers(file, config, layers);
-  o.heads = config.integer("n_head", o.heads);
+  o.heads = number_of_heads(file, config, "n_head", o.heads, /*multiple=*/2, o.width);
   o.norm_eps = config.number("layer_norm_epsilon", o.norm_eps);
   o.rotary_base = config.number("rotary_emb_base", o.rotary_base);
 
@@ -141,10 +153,10 @@ std::shared_ptr<models::Model> build_based(const Checkpoint& file, Config& confi
          sliding = config.section("alt_mixer_2");  // whose num_heads upstream replaces by n_head
   gated.expect("expand_proj", 2 * o.conv_width / o.width);
   gated.expect("kernel_size", o.conv_kernel);
-  o.linear_heads = attention.integer("num_heads", o.linear_heads);
+  o.linear_heads = number_of_heads(file, attention, "num_heads", o.linear_heads, /*multiple=*/1, o.width);
   attention.expect("num_key_value_heads", o.linear_heads);
   const int64_t features = file.shape(linear + "proj_q.weight", 2)[0];
-  o.feature_size = o.linear_heads > 0 ? features / o.linear_heads : 0;
+  o.feature_size = features / o.linear_heads;
   attention.expect("feature_dim", o.feature_size);
   attention.section("feature_map").expect("input_dim", o.feature_size);
   attention.require("feature_name", {"taylor_exp"});
