@@ -125,7 +125,7 @@ TEST_F(Load, relatives_are_refused_by_name) {
     tensors = {{name, at::ones({2})}};
     EXPECT_THAT(error(), HasSubstr(words));
   }
-  EXPECT_THAT(error({.family = "rwkv9"}), HasSubstr("expected one of rwkv"));
+  EXPECT_THAT(error({.family = "rwkv9"}), HasSubstr("expected one of based, "));
 }
 
 TEST_F(Load, hostile_names_and_sizes_are_refused) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "train/new_model.h"
 #include "wkv/error.h"
 #include "wkv/zoo/load.h"
 
@@ -112,6 +113,25 @@ TEST_P(ContinuedTraining, gives_the_same_model_and_metrics_as_one_run) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, ContinuedTraining, testing::Values("shuffled", "consecutive"));
+
+class TrainFamily : public testing::TestWithParam<std::string> {};
+
+TEST_P(TrainFamily, learns_and_leaves_a_model_that_loads) {
+  TrainConfig config = tiny_run("family_" + GetParam());
+  config.model.family = GetParam();
+  config.model.layers = 3;
+  config.model.interval = 4;
+  config.steps = 20;
+  config.optimizer.learning_rate = 5e-3;
+  config.optimizer.warmup = 2;
+  EXPECT_TRUE(run(config).finished);
+  const auto lines = metrics(config);
+  EXPECT_LT(lines.at(lines.size() - 2).at("loss"), 0.9 * lines.front().at("loss").get<double>());
+  EXPECT_EQ(load_language_model(config.output)->family(), GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Train, TrainFamily, testing::ValuesIn(new_model_families()),
+                         [](const auto& test_info) { return test_info.param; });
 
 TEST(Train, fine_tuning_starts_from_a_checkpoint_and_leaves_what_is_frozen) {
   TrainConfig first = tiny_run("base"), second = tiny_run("tuned");

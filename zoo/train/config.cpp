@@ -14,6 +14,7 @@
 #include <set>
 #include <string_view>
 
+#include "train/new_model.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -51,12 +52,14 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("precision", c.precision, one_of({"fp32", "bf16"}));
   visit("model.checkpoint", c.model.checkpoint, Rule{});
   visit("model.config", c.model.config, Rule{});
-  visit("model.family", c.model.family, one_of({"rwkv7"}));
+  visit("model.family", c.model.family, one_of(new_model_families()));
   visit("model.layers", c.model.layers, at_least(1));
   visit("model.width", c.model.width, at_least(1));
   visit("model.head_size", c.model.head_size, at_least(1));
   visit("model.ffn_width", c.model.ffn_width, at_least(0));
   visit("model.vocab", c.model.vocab, at_least(0));
+  visit("model.perspectives", c.model.perspectives, at_least(1));
+  visit("model.interval", c.model.interval, at_least(0));
   visit("model.ranks.decay", c.model.ranks.decay, at_least(0));
   visit("model.ranks.in_context_rate", c.model.ranks.in_context_rate, at_least(0));
   visit("model.ranks.value_residual", c.model.ranks.value_residual, at_least(0));

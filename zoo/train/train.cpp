@@ -16,10 +16,10 @@
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/evaluate.h"
+#include "train/new_model.h"
 #include "train/progress.h"
 #include "train/trainer.h"
 #include "wkv/error.h"
-#include "wkv/models/rwkv7.h"
 #include "wkv/zoo/load.h"
 #include "wkv/zoo/tensor_source.h"
 
@@ -51,20 +51,6 @@ class StopSignals {
   struct sigaction interrupt_ {
   }, terminate_{};
 };
-
-std::shared_ptr<models::LanguageModel> new_model(const TrainConfig::Model& m, int64_t vocab) {
-  models::RWKV7Options options{.layers = m.layers,
-                               .width = m.width,
-                               .head_size = m.head_size,
-                               .ffn_width = m.ffn_width,
-                               .vocab = vocab,
-                               .ranks = {.decay = m.ranks.decay,
-                                         .in_context_rate = m.ranks.in_context_rate,
-                                         .value_residual = m.ranks.value_residual,
-                                         .gate = m.ranks.gate}};
-  options.first_value_residual = false;
-  return models::RWKV7(options).ptr();
-}
 
 std::shared_ptr<models::LanguageModel> starting_model(const TrainConfig& config, int64_t tokenizer_vocab) {
   const auto& m = config.model;
