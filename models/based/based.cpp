@@ -111,7 +111,7 @@ at::Tensor BasedImpl::run(const at::Tensor& tokens, State& state, const Sequence
   at::Tensor x = at::embedding(parts_->embedding->weight, tokens);
   const BasedCall call{.sequences = sequences,
                        .rotation = {positions.of_tokens, options_.width / options_.heads, options_.rotary_base, x},
-                       .past_length = before.clamp_max(window_rows(options_))};
+                       .past_length = before.clamp(0, window_rows(options_))};
   if (x.scalar_type() != at::kDouble) x = x.to(at::kFloat);  // the residual stream of a half-precision model
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
     x = parts_->layers[layer]->forward(x, entries, call);

@@ -37,8 +37,8 @@ void add_entry(const std::filesystem::path& path, const TensorSource& source, co
   const TensorEntry* entry = source.find(name);
   if (!entry)
     throw corrupt_state(path, fmt::format("its order of entries names {}, and there is no such tensor", name));
-  const bool past_tokens = entry->dtype == at::kLong && models::State::grows(name);
-  state.entries.push_back({name, past_tokens ? as_tensor(*entry) : floating_tensor(path, *entry)});
+  // Which entries hold tokens and positions, the model knows.
+  state.entries.push_back({name, entry->dtype == at::kLong ? as_tensor(*entry) : floating_tensor(path, *entry)});
   const auto& [first_name, first] = state.entries.front();
   if (entry->shape.empty() || entry->shape.front() != first.size(0)) {
     throw corrupt_state(path,
