@@ -89,7 +89,8 @@ at::Tensor LanguageModel::decode(const at::Tensor& tokens, State& pool, const at
 
 State LanguageModel::initial_state(int64_t batch) const {
   State state;
-  const at::Device device = parameters().front().device();
+  const auto all = parameters();
+  const at::Device device = all.empty() ? at::Device(at::kCPU) : all.front().device();
   for (const StateEntry& entry : state_entries()) {
     std::vector<int64_t> sizes = {batch};
     sizes.insert(sizes.end(), entry.shape.begin(), entry.shape.end());

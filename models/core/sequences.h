@@ -8,9 +8,11 @@
 
 #include <optional>
 
+#include "wkv/export.h"
+
 namespace wkv::models {
 
-struct Sequences {
+struct WKV_API Sequences {
   static Sequences rows(int64_t batch);
   // cu_seqlens: int64 [S + 1] on the CPU, from 0, not decreasing. device: where the layers' tensors are.
   static Sequences packed(const at::Tensor& cu_seqlens, at::Device device);

@@ -1,8 +1,7 @@
-#include <ATen/ops/one_hot.h>
-#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "generate_parrot.h"
 #include "text_tokenizer_cases.h"
 #include "wkv/error.h"
 #include "wkv/zoo/generate.h"
@@ -13,48 +12,10 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// After each token comes the one that a fixed text puts behind it. Its state counts the tokens read; its hidden value
-// is the token.
-class Parrot : public models::LanguageModel {
- public:
-  explicit Parrot(const std::string& text, int64_t vocab = 256) : next_(256, 0), vocab_(vocab) {
-    for (std::size_t i = 0; i + 1 < text.size(); ++i) next_[byte(text[i])] = byte(text[i + 1]);
-  }
-  static int64_t byte(char c) { return static_cast<unsigned char>(c); }
-
-  std::string family() const override { return "parrot"; }
-  std::string config_json() const override { return "{}"; }
-  std::pair<at::Tensor, models::State> hidden(const at::Tensor& tokens, const models::State& state) override {
-    longest_read = std::max(longest_read, tokens.size(1));
-    models::State next = (state.empty() ? initial_state(1) : state);
-    next.entries[0].tensor = next.entries[0].tensor + tokens.size(1);
-    return {tokens.to(at::kFloat).unsqueeze(2), next};
-  }
-  at::Tensor logits(const at::Tensor& hidden) override {
-    ++draws;
-    const int64_t next = next_.at(hidden.item<int64_t>());
-    return at::one_hot(at::tensor({next}), vocab_).to(at::kFloat).view({1, 1, vocab_}) * 10;
-  }
-  models::State initial_state(int64_t batch) const override { return {{{"count", at::zeros({batch, 1})}}}; }
-  int64_t vocab_size() const override { return vocab_; }
-  std::vector<models::ParameterGroup> parameter_groups() const override { return {}; }
-
-  int64_t longest_read = 0;
-  int64_t draws = 0;
-
- private:
-  std::vector<int64_t> next_;
-  int64_t vocab_;
-};
-
-GenerateOptions greedy(int64_t max_tokens) { return {.max_tokens = max_tokens, .sampler = {.temperature = 0}}; }
-
 class Generate : public testing::Test {
  protected:
   std::shared_ptr<const zoo::Tokenizer> bytes_ = zoo::load_tokenizer("bytes");
 };
-
-double tokens_read(const GenerateResult& result) { return result.context.state.entries[0].tensor.item<double>(); }
 
 TEST_F(Generate, continues_the_prompt) {
   Parrot model("abcdefgh");

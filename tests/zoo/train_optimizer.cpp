@@ -83,6 +83,28 @@ TEST(TrainAdamW, the_norm_is_that_of_all_gradients_together) {
   EXPECT_NEAR(optimizer.gradient_norm(), 0.5 * std::sqrt(8 * 4 + 8 * 4 + 4), 1e-6);
 }
 
+TEST(TrainAdamW, what_is_not_trained_is_frozen) {
+  FakeLanguageModel model(8, 4);
+  auto options = plain_options();
+  options.train = {"hea", "scale"};
+  AdamW optimizer(model, options);
+  EXPECT_EQ(optimizer.trained_elements(), model.head.numel() + model.scale.numel());
+  EXPECT_FALSE(model.emb.requires_grad());
+  EXPECT_TRUE(model.head.requires_grad());
+  const at::Tensor emb = model.emb.detach().clone(), head = model.head.detach().clone();
+  set_gradients(model, 1.0);
+  optimizer.step(1, 0.01, 1.0);
+  EXPECT_TRUE(at::equal(model.emb, emb));
+  EXPECT_FALSE(at::equal(model.head, head));
+}
+
+TEST(TrainAdamW, a_part_that_is_in_no_name_is_refused) {
+  const FakeLanguageModel model(8, 4);
+  auto options = plain_options();
+  options.train = {"head", "time_mix"};
+  EXPECT_THROW(AdamW(model, options), Error);
+}
+
 TEST(TrainAdamW, a_group_that_names_no_parameter_is_refused) {
   FakeLanguageModel model(8, 4);
   model.groups.push_back({{"missing"}, 1.0, false});

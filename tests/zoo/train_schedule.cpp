@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "train/schedule.h"
 
 namespace wkv::zoo {
@@ -25,7 +27,9 @@ INSTANTIATE_TEST_SUITE_P(TrainSchedule, LearningRate,
                          testing::Values(Point{"cosine", 0, 0.01}, Point{"cosine", 5, 0.505}, Point{"cosine", 10, 1.0},
                                          Point{"cosine", 60, 0.55}, Point{"cosine", 110, 0.1},
                                          Point{"cosine", 500, 0.1}, Point{"linear", 0, 0.01}, Point{"linear", 10, 1.0},
-                                         Point{"linear", 35, 0.775}, Point{"linear", 110, 0.1}));
+                                         Point{"linear", 35, 0.775}, Point{"linear", 110, 0.1},
+                                         Point{"exponential", 10, 1.0}, Point{"exponential", 60, std::sqrt(0.1)},
+                                         Point{"exponential", 110, 0.1}));
 
 TEST(TrainSchedule, without_warmup_the_first_step_has_the_full_rate) {
   auto optimizer = kOptimizer;

@@ -1,5 +1,6 @@
 #include "wkv/zoo/train.h"
 
+#include <ATen/Functions.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "wkv/error.h"
+#include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
 namespace {
@@ -110,6 +112,23 @@ TEST_P(ContinuedTraining, gives_the_same_model_and_metrics_as_one_run) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, ContinuedTraining, testing::Values("shuffled", "consecutive"));
+
+TEST(Train, fine_tuning_starts_from_a_checkpoint_and_leaves_what_is_frozen) {
+  TrainConfig first = tiny_run("base"), second = tiny_run("tuned");
+  run(first);
+  second.model = {.checkpoint = first.output};
+  second.optimizer.train = {"att.x_", "head"};
+  second.export_dtype = "fp32";
+  std::ostringstream progress;
+  EXPECT_TRUE(train(second, progress).finished);
+  EXPECT_THAT(progress.str(), HasSubstr("parameters, those with att.x_, head in their names"));
+  const auto before = load_language_model(first.output)->named_parameters();
+  const auto after = load_language_model(second.output)->named_parameters();
+  for (const auto& parameter : before) {
+    const bool trained = parameter.key().find("att.x_") != std::string::npos || parameter.key() == "head.weight";
+    EXPECT_EQ(at::equal(parameter.value(), after[parameter.key()]), !trained) << parameter.key();
+  }
+}
 
 TEST(Train, a_checkpoint_of_another_recipe_is_refused_by_its_first_key) {
   auto config = tiny_run("another");

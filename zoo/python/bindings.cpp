@@ -17,6 +17,7 @@
 #include "wkv/error.h"
 #include "wkv/models/language_model.h"
 #include "wkv/zoo/generate.h"
+#include "wkv/zoo/generate_batch.h"
 #include "wkv/zoo/load.h"
 #include "wkv/zoo/state_file.h"
 #include "wkv/zoo/tokenizer.h"
@@ -200,15 +201,31 @@ struct Generator : torch::CustomClassHolder {
                                              std::string prompt, int64_t max_tokens, double temperature, double top_p,
                                              int64_t top_k, std::optional<int64_t> seed, std::vector<std::string> stop,
                                              OptionalState state) {
+    const GenerateOptions options = generate_options(max_tokens, temperature, top_p, top_k, seed, std::move(stop));
+    return c10::make_intrusive<Generator>(std::move(model), std::move(tokenizer), prompt, options, state);
+  }
+  static std::vector<std::string> batch(c10::intrusive_ptr<Model> model, c10::intrusive_ptr<Tokenizer> tokenizer,
+                                        std::vector<std::string> prompts, int64_t width, int64_t max_tokens,
+                                        double temperature, double top_p, int64_t top_k, std::optional<int64_t> seed,
+                                        std::vector<std::string> stop) {
+    const GenerateOptions options = generate_options(max_tokens, temperature, top_p, top_k, seed, std::move(stop));
+    std::vector<std::string> texts;
+    for (auto& result : generate_batch(model->language_model(), *tokenizer->value, prompts, options, width))
+      texts.push_back(std::move(result.text));
+    return texts;
+  }
+
+ private:
+  static GenerateOptions generate_options(int64_t max_tokens, double temperature, double top_p, int64_t top_k,
+                                          std::optional<int64_t> seed, std::vector<std::string> stop) {
     GenerateOptions options;
     options.max_tokens = max_tokens;
     options.sampler = {.temperature = temperature, .top_p = top_p, .top_k = top_k};
     if (seed) options.seed = static_cast<std::uint64_t>(*seed);
     options.stop = std::move(stop);
-    return c10::make_intrusive<Generator>(std::move(model), std::move(tokenizer), prompt, options, state);
+    return options;
   }
 
- private:
   c10::intrusive_ptr<Model> model_;
   c10::intrusive_ptr<Tokenizer> tokenizer_;
   wkv::Generator value_;
@@ -251,7 +268,10 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def("encode", bound(&Tokenizer::encode))
       .def("decode", bound(&Tokenizer::decode))
       .def_static("load", bound(&Tokenizer::load));
-  m.class_<Generator>("Generator").def("next", bound(&Generator::next)).def_static("start", bound(&Generator::start));
+  m.class_<Generator>("Generator")
+      .def("next", bound(&Generator::next))
+      .def_static("start", bound(&Generator::start))
+      .def_static("batch", bound(&Generator::batch));
 }
 
 }  // namespace

@@ -49,6 +49,8 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("context", c.context, at_least(1));
   visit("accumulate", c.accumulate, at_least(1));
   visit("precision", c.precision, one_of({"fp32", "bf16"}));
+  visit("model.checkpoint", c.model.checkpoint, Rule{});
+  visit("model.config", c.model.config, Rule{});
   visit("model.family", c.model.family, one_of({"rwkv7"}));
   visit("model.layers", c.model.layers, at_least(1));
   visit("model.width", c.model.width, at_least(1));
@@ -66,7 +68,7 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("data.reset", c.data.reset, between(0, 1));
   visit("optimizer.learning_rate", c.optimizer.learning_rate, at_least(kPositive));
   visit("optimizer.final_learning_rate", c.optimizer.final_learning_rate, at_least(0));
-  visit("optimizer.decay", c.optimizer.decay, one_of({"cosine", "linear"}));
+  visit("optimizer.decay", c.optimizer.decay, one_of({"cosine", "linear", "exponential"}));
   visit("optimizer.warmup", c.optimizer.warmup, at_least(0));
   visit("optimizer.beta1", c.optimizer.beta1, between(0, below_one));
   visit("optimizer.beta2", c.optimizer.beta2, between(0, below_one));
@@ -74,6 +76,7 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("optimizer.weight_decay", c.optimizer.weight_decay, at_least(0));
   visit("optimizer.clip", c.optimizer.clip, at_least(0));
   visit("optimizer.logit_penalty", c.optimizer.logit_penalty, at_least(0));
+  visit("optimizer.train", c.optimizer.train, Rule{});
   visit("threads", c.threads, free_to_change(at_least(0)));
   visit("log_every", c.log_every, free_to_change(at_least(1)));
   visit("evaluate_every", c.evaluate_every, free_to_change(at_least(0)));
@@ -231,6 +234,8 @@ void check_together(const TrainConfig& config) {
   if (config.optimizer.final_learning_rate > config.optimizer.learning_rate)
     refuse(fmt::format("recipe: optimizer.final_learning_rate must be at most optimizer.learning_rate = {}, got {}",
                        config.optimizer.learning_rate, config.optimizer.final_learning_rate));
+  if (config.optimizer.decay == "exponential" && config.optimizer.final_learning_rate == 0)
+    refuse("recipe: optimizer.final_learning_rate must be above 0 for an exponential decay");
 }
 
 ordered_json as_json(const std::optional<double>& value) {

@@ -14,7 +14,32 @@
 
 namespace wkv::zoo {
 
+namespace {
+
+// Freezes all but the parameters whose names have one of these parts.
+void freeze_others(const models::LanguageModel& model, const std::vector<std::string>& parts) {
+  if (parts.empty()) return;
+  std::set<std::string> used;
+  for (auto& parameter : model.named_parameters()) {
+    bool trained = false;
+    for (const std::string& part : parts) {
+      if (parameter.key().find(part) == std::string::npos) continue;
+      trained = true;
+      used.insert(part);
+    }
+    parameter.value().set_requires_grad(trained);
+  }
+  for (const std::string& part : parts) {
+    if (!used.contains(part))
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("optimizer.train: no parameter of this {} has {} in its name", model.family(), part));
+  }
+}
+
+}  // namespace
+
 AdamW::AdamW(const models::LanguageModel& model, const TrainConfig::Optimizer& options) : options_(options) {
+  freeze_others(model, options.train);
   const auto parameters = model.named_parameters();
   std::set<std::string> taken;
   for (const auto& group : model.parameter_groups()) {
@@ -26,6 +51,7 @@ AdamW::AdamW(const models::LanguageModel& model, const TrainConfig::Optimizer& o
         throw Error(ErrorCode::invalid_argument,
                     fmt::format("{}: the parameter group's {} {}", model.family(), name,
                                 parameter == nullptr ? "is no parameter" : "is in another group too"));
+      if (!parameter->requires_grad()) continue;
       const auto zeros = [&] { return at::zeros_like(parameter->detach()); };
       slots.push_back({name, *parameter, zeros(), zeros()});
     }
@@ -63,6 +89,13 @@ void AdamW::step(int64_t step, double learning_rate, double divisor) {
 void AdamW::clear_gradients() {
   for (auto& group : groups_)
     for (auto& slot : group.slots) slot.parameter.mutable_grad().reset();
+}
+
+int64_t AdamW::trained_elements() const {
+  int64_t count = 0;
+  for (const auto& group : groups_)
+    for (const auto& slot : group.slots) count += slot.parameter.numel();
+  return count;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> AdamW::moments() const {

@@ -13,7 +13,8 @@ namespace wkv::zoo {
 
 class WKV_API AdamW {
  public:
-  // Throws wkv::Error for a group that names a parameter that the model lacks, or that another group has.
+  // Parameters that are not trained (options.train) are frozen: they get no gradients. Throws wkv::Error for a group
+  // that names a parameter that the model lacks, or that another group has, and for a part that is in no name.
   AdamW(const models::LanguageModel& model, const TrainConfig::Optimizer& options);
 
   // Of all gradients together, not yet divided.
@@ -21,6 +22,7 @@ class WKV_API AdamW {
   // step: 1 for the first. Gradients are divided by `divisor` on the way; parameters without one stay as they are.
   void step(int64_t step, double learning_rate, double divisor);
   void clear_gradients();
+  int64_t trained_elements() const;
 
   // The live moments, [name of the parameter and moment, tensor]: what a checkpoint keeps.
   std::vector<std::pair<std::string, at::Tensor>> moments() const;

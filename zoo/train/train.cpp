@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <charconv>
 #include <csignal>
@@ -19,6 +20,7 @@
 #include "train/trainer.h"
 #include "wkv/error.h"
 #include "wkv/models/rwkv7.h"
+#include "wkv/zoo/load.h"
 #include "wkv/zoo/tensor_source.h"
 
 namespace wkv::zoo {
@@ -50,13 +52,7 @@ class StopSignals {
   }, terminate_{};
 };
 
-std::shared_ptr<models::LanguageModel> build_model(const TrainConfig& config, int64_t tokenizer_vocab) {
-  const auto& m = config.model;
-  const int64_t vocab = m.vocab == 0 ? tokenizer_vocab : m.vocab;
-  if (vocab < tokenizer_vocab)
-    throw Error(ErrorCode::invalid_argument, fmt::format("model.vocab must be at least {} for the tokenizer {}, got {}",
-                                                         tokenizer_vocab, config.data.tokenizer, m.vocab));
-  at::manual_seed(config.seed);
+std::shared_ptr<models::LanguageModel> new_model(const TrainConfig::Model& m, int64_t vocab) {
   models::RWKV7Options options{.layers = m.layers,
                                .width = m.width,
                                .head_size = m.head_size,
@@ -68,6 +64,23 @@ std::shared_ptr<models::LanguageModel> build_model(const TrainConfig& config, in
                                          .gate = m.ranks.gate}};
   options.first_value_residual = false;
   return models::RWKV7(options).ptr();
+}
+
+std::shared_ptr<models::LanguageModel> starting_model(const TrainConfig& config, int64_t tokenizer_vocab) {
+  const auto& m = config.model;
+  at::manual_seed(config.seed);
+  const auto checkpoint =
+      m.checkpoint.empty() ? nullptr
+                           : load_language_model(m.checkpoint, {.config = m.config, .family = {}, .dtype = at::kFloat});
+  const int64_t vocab = checkpoint ? checkpoint->vocab_size() : m.vocab == 0 ? tokenizer_vocab : m.vocab;
+  if (vocab < tokenizer_vocab)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} must be at least {} for the tokenizer {}, got {}",
+                            checkpoint ? "the vocabulary of model.checkpoint" : "model.vocab", tokenizer_vocab,
+                            config.data.tokenizer, vocab));
+  const auto model = checkpoint ? checkpoint : new_model(m, vocab);
+  model->train();
+  return model;
 }
 
 // What a checkpoint notes for the run beyond the trainer's own.
@@ -118,12 +131,16 @@ void round_parameters(models::LanguageModel& model, at::ScalarType dtype) {
   for (auto& parameter : model.parameters()) parameter.copy_(parameter.to(dtype));
 }
 
+int64_t count_parameters(const models::LanguageModel& model) {
+  int64_t count = 0;
+  for (const auto& parameter : model.parameters()) count += parameter.numel();
+  return count;
+}
+
 std::string card(const TrainConfig& config, const models::LanguageModel& model, const TextData& data,
                  const TrainReport& report) {
-  int64_t parameters = 0;
-  for (const auto& parameter : model.parameters()) parameters += parameter.numel();
   nlohmann::ordered_json json{{"family", model.family()},
-                              {"parameters", parameters},
+                              {"parameters", count_parameters(model)},
                               {"dtype", config.export_dtype},
                               {"tokenizer", config.data.tokenizer},
                               {"command", "wkv train recipe.json"},
@@ -151,7 +168,7 @@ TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool
   if (checkpoint) require_same_recipe(*checkpoint, config);
 
   const auto data = load_text(config.data);
-  const auto model = build_model(config, data.vocab);
+  const auto model = starting_model(config, data.vocab);
   Trainer trainer(*model, data, config);
   Notes notes;
   if (checkpoint) notes = Notes::from_map(trainer.restore(*checkpoint));
@@ -159,6 +176,10 @@ TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool
   const StopSignals stop;
   Progress progress(config, trainer, data.bytes_per_token, notes.seconds, notes.metrics_bytes, progress_stream, live);
   if (checkpoint) progress.message(fmt::format("going on from {}", checkpoint->string()));
+  if (!config.optimizer.train.empty())
+    progress.message(fmt::format("training {} of {} parameters, those with {} in their names",
+                                 trainer.trained_elements(), count_parameters(*model),
+                                 fmt::join(config.optimizer.train, ", ")));
   const auto save = [&] {
     notes.metrics_bytes = progress.metrics_bytes();
     notes.seconds = progress.seconds();

@@ -29,6 +29,7 @@ class WKV_API Trainer {
 
   int64_t steps_done() const { return steps_done_; }
   double epochs() const { return plan_.epochs(steps_done_ * config_.accumulate); }
+  int64_t trained_elements() const { return optimizer_.trained_elements(); }
   int64_t tokens_per_step() const { return config_.batch * config_.context * config_.accumulate; }
 
   // Everything that the next steps depend on, as files in a folder; notes: the caller's own, given back by restore.

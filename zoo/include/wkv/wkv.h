@@ -8,6 +8,7 @@
 #include "wkv/ops.h"
 #include "wkv/version.h"
 #include "wkv/zoo/generate.h"
+#include "wkv/zoo/generate_batch.h"
 #include "wkv/zoo/load.h"
 #include "wkv/zoo/sampler.h"
 #include "wkv/zoo/score.h"

@@ -58,7 +58,6 @@ def generate(
     temperature 0 takes the most probable token, top_p and top_k keep the most probable ones (1.0 and 0: all).
     stop: the text ends before the first of these. state: of what was read before the prompt.
     """
-    stops = [stop] if isinstance(stop, str) else list(stop or [])
     generator = classes().Generator.start(
         model._handle,
         tokenizer._handle,
@@ -68,8 +67,44 @@ def generate(
         top_p,
         top_k,
         seed,
-        stops,
+        _stops(stop),
         None if state is None else state._handle,
     )
     pieces = iter(generator.next, None)
     return pieces if stream else "".join(pieces)
+
+
+def generate_batch(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str | bytes],
+    *,
+    width: int = 8,
+    max_tokens: int = 256,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int | None = None,
+    stop: str | Sequence[str] | None = None,
+) -> list[str]:
+    """Continues many prompts, `width` of them decoding together; the next one takes the place of each that ends.
+
+    The texts are, but for rounding, those of `generate` one by one, the first with this seed and each further one with
+    the next number.
+    """
+    return classes().Generator.batch(
+        model._handle,
+        tokenizer._handle,
+        list(prompts),
+        width,
+        max_tokens,
+        temperature,
+        top_p,
+        top_k,
+        seed,
+        _stops(stop),
+    )
+
+
+def _stops(stop: str | Sequence[str] | None) -> list[str]:
+    return [stop] if isinstance(stop, str) else list(stop or [])

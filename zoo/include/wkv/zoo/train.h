@@ -19,6 +19,10 @@ struct TrainConfig {
     bool operator==(const Ranks&) const = default;
   };
   struct Model {
+    // Fine-tuning: the model that this checkpoint holds, of any family of language models, its parameters in fp32. The
+    // keys below say nothing then; config, JSON or the path of a JSON file, is what the shapes can't tell.
+    std::string checkpoint, config;
+    // A new model:
     std::string family = "rwkv7";
     int64_t layers = 6;
     int64_t width = 192;
@@ -41,7 +45,7 @@ struct TrainConfig {
   struct Optimizer {  // AdamW
     double learning_rate = 1e-3;
     double final_learning_rate = 1e-4;
-    std::string decay = "cosine";  // of the learning rate: cosine, linear
+    std::string decay = "cosine";  // of the learning rate: cosine, linear, exponential
     int64_t warmup = 10;           // steps, from 1 % of the learning rate
     double beta1 = 0.9;
     double beta2 = 0.99;
@@ -49,6 +53,7 @@ struct TrainConfig {
     double weight_decay = 0.1;                           // of the parameter groups that are decayed
     double clip = 1.0;                                   // of the gradient's global norm; 0: none
     std::optional<double> logit_penalty = std::nullopt;  // none: the family's recipe
+    std::vector<std::string> train = {};  // only parameters with one of these in their names are trained; none: all
     bool operator==(const Optimizer&) const = default;
   };
 
