@@ -19,7 +19,8 @@ const char* known_relative(const Checkpoint& checkpoint) {
 }  // namespace
 
 std::span<const Family> families() {
-  static const Family all[] = {rwkv7_family, rwkv7_digits_family, rwkv4_family, rwkv4_transformers_family};
+  static const Family all[] = {rwkv7_family, rwkv7_digits_family, rwkv4_family, rwkv4_transformers_family,
+                               rrwkv_family};
   return all;
 }
 

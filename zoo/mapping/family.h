@@ -27,5 +27,6 @@ extern const Family rwkv7_family;
 extern const Family rwkv7_digits_family;
 extern const Family rwkv4_family;
 extern const Family rwkv4_transformers_family;
+extern const Family rrwkv_family;
 
 }  // namespace wkv::zoo
