@@ -77,6 +77,10 @@ std::string RRWKVImpl::config_json() const {
       .dump();
 }
 
+std::map<std::string, std::string> RRWKVImpl::metadata() const {
+  return {{kIntervalMetadata, fmt::format("{}", options_.interval)}};
+}
+
 std::vector<LanguageModel::StateEntry> RRWKVImpl::state_entries() const {
   const at::Tensor& weight = parts_->emb->weight;
   const at::ScalarType dtype = weight.scalar_type(), wide = dtype == at::kDouble ? dtype : at::kFloat;

@@ -114,6 +114,25 @@ def test_convert_keeps_the_tensors(checkpoint, tmp_path):
         assert torch.equal(tensor, copy[name]) and torch.equal(tensor.bfloat16(), half[name])
 
 
+def test_convert_to_multi_temporal_tells_what_is_new(tmp_path):
+    base, output = ROOT / "tests/data/rwkv4/hf_l3c64", tmp_path / "p.safetensors"
+    done = wkv("convert", base, output, "--to", "multi-temporal", "--perspectives", 2)
+    added = 5 * 3 * 64 + 2 * 64
+    before = json.loads(text_of("info", base, "--json"))["parameters"]
+    assert f"{added} of them new ({100 * added / before:.3f} % of the {before} before)" in done.stderr.decode()
+    info = json.loads(text_of("info", output, "--json"))
+    assert info["family"] == "multi_temporal_rwkv" and info["config"]["n_persp"] == 2
+
+
+def test_convert_refuses_what_it_can_not_make(checkpoint, tmp_path):
+    output = tmp_path / "out.safetensors"
+    assert "made from rwkv4" in error_of("convert", checkpoint, output, "--to", "multi-temporal")
+    assert "not in this version" in error_of("convert", checkpoint, output, "--to", "hf", status=2)
+    assert "only with --to multi-temporal" in error_of("convert", checkpoint, output, "--perspectives", 2, status=2)
+    assert error_of("convert", checkpoint, output, "--to", "multi-temporal", "--perspectives", 0, status=2)
+    assert not output.exists()
+
+
 @pytest.mark.parametrize("content, found", [
     (b"", "empty"),
     (b"\0\0\0\0\0\0\0\0", ""),

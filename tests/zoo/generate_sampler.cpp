@@ -1,3 +1,4 @@
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@
 
 #include "support/data.h"
 #include "wkv/error.h"
+#include "wkv/zoo/load.h"
 #include "wkv/zoo/sampler.h"
 
 namespace wkv::zoo {
@@ -41,6 +43,44 @@ TEST(TokenDistribution, agrees_with_the_published_package) {
         << "case " << i;
   }
 }
+
+// What the published package draws, one token after another, from checkpoints whose tokens are bytes.
+class PenaltyTrace : public testing::TestWithParam<std::string> {};
+
+TEST_P(PenaltyTrace, agrees_with_the_published_package) {
+  const auto checkpoint = test::shared("checkpoints/" + GetParam() + ".safetensors");
+  if (!std::filesystem::exists(checkpoint)) GTEST_SKIP() << checkpoint << " is not there";
+  const nlohmann::json traces =
+      nlohmann::json::parse(std::ifstream(test::data("sampling/vectors.json"))).at("penalty_traces");
+  const auto trace = std::ranges::find(traces, GetParam(), [](const auto& t) { return t.at("checkpoint"); });
+  ASSERT_NE(trace, traces.end());
+  const nlohmann::json& arguments = trace->at("args");
+  const std::string whitespace_and_digits = " \t0123456789";
+  Sampler sampler({.temperature = arguments.at("temperature"),
+                   .top_p = arguments.at("top_p"),
+                   .presence_penalty = arguments.at("alpha_presence"),
+                   .frequency_penalty = arguments.at("alpha_frequency"),
+                   .penalty_decay = arguments.at("alpha_decay")},
+                  0, {whitespace_and_digits.begin(), whitespace_and_digits.end()});
+  const auto banned = arguments.value("token_ban", std::vector<int64_t>());
+
+  const auto model = load_language_model(checkpoint.string(), {.config = R"({"ln_x_eps": 1e-5})"});
+  const std::string prompt = trace->at("prompt");
+  std::vector<int64_t> next(prompt.begin(), prompt.end()), drawn;
+  models::State state;
+  for (int64_t i = 0; i < trace->at("token_count"); ++i) {
+    models::Output output = model->forward(at::tensor(next).unsqueeze(0), state);
+    state = std::move(output.state);
+    const at::Tensor last = output.logits[0][-1].contiguous();
+    next = {sampler.next({last.const_data_ptr<float>(), static_cast<std::size_t>(last.numel())}, banned)};
+    drawn.push_back(next[0]);
+  }
+  EXPECT_EQ(drawn, trace->at("tokens").get<std::vector<int64_t>>());
+}
+
+INSTANTIATE_TEST_SUITE_P(Published, PenaltyTrace,
+                         testing::Values("tiny-rwkv-4v0-660k", "tiny-rwkv-5v1-730k", "tiny-rwkv-5v2-730k"),
+                         [](const auto& test_info) { return "case_" + std::to_string(test_info.index); });
 
 TEST(TokenDistribution, top_p_of_1_keeps_every_token) {
   const Logits logits(65536, 0.1F);  // whose fp32 probabilities need not sum to 1

@@ -1,23 +1,57 @@
-// `wkv convert`: any checkpoint to .safetensors under the published names.
+// `wkv convert`: any checkpoint to .safetensors under the published names, or to another family.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "cli/commands.h"
 
 namespace wkv::cli {
 
 void add_convert(CLI::App& app) {
   struct ConvertArguments {
-    std::string input, output, dtype, config;
+    std::string input, output, dtype;
+    zoo::ConvertOptions options;
   };
   auto* command = app.add_subcommand("convert", "Rewrite a checkpoint as .safetensors");
   auto arguments = std::make_shared<ConvertArguments>();
+  zoo::ConvertOptions& options = arguments->options;
   command->add_option("IN", arguments->input, "A checkpoint (.pth, .safetensors, a folder)")->required();
   command->add_option("OUT", arguments->output, "The .safetensors file to write")->required();
   add_dtype(*command, arguments->dtype);
-  command->add_option("--config", arguments->config,
+  command->add_option("--config", options.config,
                       "Configuration that shapes can't tell: JSON, or the path of a JSON file");
-  command->callback([arguments] {
-    zoo::LoadOptions options{.config = arguments->config};
-    if (!arguments->dtype.empty()) options.dtype = parse_dtype(arguments->dtype);
-    zoo::convert(arguments->input, arguments->output, options);
+  command->add_option("--to", options.to, "The published names (safetensors, upstream), or another family")
+      ->check([](const std::string& name) { return name == "hf" ? "hf is not in this version" : ""; })
+      ->check(CLI::IsMember(zoo::convert_targets()))
+      ->capture_default_str();
+  std::vector<std::pair<CLI::Option*, std::string>> of_targets;
+  const auto add_number = [&](const std::string& target, const std::string& name, auto& value, const std::string& what,
+                              const CLI::Validator& range) {
+    auto* option = command->add_option(name, value, fmt::format("Of --to {}: {}", target, what));
+    of_targets.emplace_back(option->check(range)->capture_default_str(), target);
+  };
+  add_number("multi-temporal", "--perspectives", options.perspectives, "how many", CLI::Range(1, 256));
+  add_number("multi-temporal", "--mix-noise", options.mix_noise, "how much the perspectives differ at first",
+             CLI::NonNegativeNumber);
+  add_number("rrwkv", "--interval", options.interval, "tokens of a segment", CLI::Range(1, 1 << 30));
+  add_number("rrwkv", "--reduction", options.reduction, "the model's width by that of the gate's bottleneck",
+             CLI::Range(1, 1 << 30));
+  command->callback([arguments, of_targets] {
+    zoo::ConvertOptions& given = arguments->options;
+    for (const auto& [option, target] : of_targets) {
+      if (option->count() > 0 && given.to != target)
+        throw CLI::ValidationError(option->get_name(), "only with --to " + target);
+    }
+    if (!arguments->dtype.empty()) given.dtype = parse_dtype(arguments->dtype);
+    const zoo::ConvertReport report = zoo::convert(arguments->input, arguments->output, given);
+    if (report.added_parameters == 0) return;
+    fmt::print(stderr, "{}: {} parameters, {} of them new ({:.3f} % of the {} before)\n", report.family,
+               report.parameters + report.added_parameters, report.added_parameters,
+               100.0 * static_cast<double>(report.added_parameters) / static_cast<double>(report.parameters),
+               report.parameters);
   });
 }
 

@@ -1,28 +1,78 @@
-// `wkv convert`: one container and naming to another, tensor by tensor.
+// `wkv convert`: one container and naming to another, tensor by tensor, and one family to another where that is known.
 #include <ATen/Functions.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <span>
+
+#include "mapping/conversion.h"
 #include "mapping/match.h"
 #include "wkv/error.h"
-#include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
+namespace {
 
-void convert(const std::string& path, const std::string& output, const LoadOptions& options) {
+// A new conversion adds its mapping/to_<family>.cpp and a row here.
+std::span<const Conversion> conversions() {
+  static const Conversion all[] = {to_multi_temporal, to_rrwkv};
+  return all;
+}
+
+// The conversion to another family that the options ask for; null: only names and container change.
+const Conversion* conversion_to(const std::string& target) {
+  if (target == "safetensors" || target == "upstream") return nullptr;
+  const auto found = std::ranges::find(conversions(), target, [](const Conversion& c) { return c.target; });
+  if (found == conversions().end()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("to: expected one of {}, got {}", fmt::join(convert_targets(), ", "), target));
+  }
+  return &*found;
+}
+
+}  // namespace
+
+std::vector<std::string> convert_targets() {
+  std::vector<std::string> names = {"safetensors", "upstream"};
+  for (const Conversion& conversion : conversions()) names.emplace_back(conversion.target);
+  return names;
+}
+
+ConvertReport convert(const std::string& path, const std::string& output, const ConvertOptions& options) {
+  const Conversion* conversion = conversion_to(options.to);
   if (!output.ends_with(".safetensors")) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: the output's name must end in .safetensors", output));
   }
   const Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
-  const MatchedModel matched = match(checkpoint, options.family, config);
-  std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (const auto& item : tensors_of(*matched.model)) {
-    const TensorEntry& entry = *matched.tensors.at(item.key());
-    const at::Tensor tensor = as_tensor(entry).reshape(item.value().sizes());
-    const bool floating = item.value().is_floating_point();
-    tensors.emplace_back(item.key(), tensor.to(floating ? options.dtype.value_or(entry.dtype) : entry.dtype));
+  const MatchedModel matched = match(checkpoint, /*forced_family=*/{}, config);
+  ConvertReport report{.family = matched.family->name};
+  if (conversion && report.family != conversion->source_family) {
+    throw Error(ErrorCode::unsupported_format, fmt::format("{}: a model of family {}, but {} is made from {}", path,
+                                                           report.family, options.to, conversion->source_family));
   }
-  write_safetensors(output, tensors, {{"format", "pt"}, {"family", matched.family->name}});
+
+  ModelTensors model{.tensors = {}, .metadata = matched.model->metadata()};
+  for (const auto& item : tensors_of(*matched.model))
+    model.tensors[item.key()] = as_tensor(*matched.tensors.at(item.key())).reshape(item.value().sizes());
+  const auto elements = [&] {
+    int64_t sum = 0;
+    for (const auto& [name, tensor] : model.tensors) sum += tensor.numel();
+    return sum;
+  };
+  for (const auto& parameter : matched.model->named_parameters()) report.parameters += parameter.value().numel();
+  const int64_t before = elements();
+  if (conversion) {
+    conversion->convert(model, options, path);
+    report.family = conversion->family;
+  }
+  report.added_parameters = elements() - before;
+
+  model.metadata.insert({{"format", "pt"}, {"family", report.family}});
+  for (auto& [name, tensor] : model.tensors)
+    if (options.dtype && tensor.is_floating_point()) tensor = tensor.to(*options.dtype);
+  write_safetensors(output, {model.tensors.begin(), model.tensors.end()}, model.metadata);
+  return report;
 }
 
 }  // namespace wkv::zoo

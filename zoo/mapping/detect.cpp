@@ -19,8 +19,9 @@ const char* known_relative(const Checkpoint& checkpoint) {
 }  // namespace
 
 std::span<const Family> families() {
-  static const Family all[] = {rwkv7_family, rwkv7_digits_family, rwkv4_family, rwkv4_transformers_family,
-                               rrwkv_family};
+  static const Family all[] = {
+      rwkv7_family, rwkv7_digits_family, rwkv4_family, rwkv4_transformers_family, multi_temporal_rwkv_family,
+      rrwkv_family};
   return all;
 }
 

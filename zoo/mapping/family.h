@@ -27,6 +27,7 @@ extern const Family rwkv7_family;
 extern const Family rwkv7_digits_family;
 extern const Family rwkv4_family;
 extern const Family rwkv4_transformers_family;
+extern const Family multi_temporal_rwkv_family;
 extern const Family rrwkv_family;
 
 }  // namespace wkv::zoo

@@ -1,8 +1,9 @@
 // Checkpoints of RRWKV-style models: RWKV-4's names, those of the mediums, and the interval in one of three places.
-#include "mapping/rrwkv.h"
+#include "wkv/models/rrwkv.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -11,14 +12,17 @@
 #include "mapping/family.h"
 #include "mapping/rwkv4.h"
 #include "wkv/error.h"
-#include "wkv/models/rrwkv.h"
 #include "wkv/zoo/tensor_source.h"
 
 namespace wkv::zoo {
 namespace {
 
-bool is_rrwkv(const Checkpoint& file) { return file.has("blocks.0.att.medium_decay"); }
+bool is_rrwkv(const Checkpoint& file) {
+  return file.has("blocks.0.att.time_first") && file.has("blocks.0.att.medium_decay") && !file.has("convert3.weight");
+}
 
+constexpr const char* kIntervalMetadata = models::RRWKVImpl::kIntervalMetadata;
+constexpr const char* kIntervalTensor = "rrwkv_interval";  // int64 without dimensions, for containers without metadata
 constexpr int64_t kLargestInterval = int64_t{1} << 40;
 
 std::optional<int64_t> configured_interval(Config& config) {
@@ -38,7 +42,8 @@ std::optional<int64_t> interval_in_metadata(const Checkpoint& file) {
   int64_t value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0 || value > kLargestInterval) {
-    throw Error(ErrorCode::corrupt_file, fmt::format("{}: the metadata's {} is no interval", file.path(), found->first));
+    throw Error(ErrorCode::corrupt_file,
+                fmt::format("{}: the metadata's {} is no interval", file.path(), found->first));
   }
   return value;
 }
@@ -68,10 +73,11 @@ int64_t interval_of(const Checkpoint& file, Config& config) {
     if (said) interval = said;
   }
   if (!interval) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}: an RRWKV-style model whose file doesn't say its interval ({} in the metadata, or a "
-                            "tensor {}): give it by --config '{{\"interval\": 16}}', with the number it was trained with",
-                            file.path(), kIntervalMetadata, kIntervalTensor));
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("{}: an RRWKV-style model whose file doesn't say its interval ({} in the metadata, or a "
+                    "tensor {}): give it by --config '{{\"interval\": 16}}', with the number it was trained with",
+                    file.path(), kIntervalMetadata, kIntervalTensor));
   }
   return *interval;
 }
@@ -90,9 +96,9 @@ std::shared_ptr<models::Model> build_rrwkv(const Checkpoint& file, Config& confi
   models::RRWKVOptions o;
   o.base = rwkv4_options(file, config);
   if (o.base.pre_ffn || o.base.att_width != o.base.width) {
-    throw Error(ErrorCode::unsupported_format,
-                fmt::format("{}: mediums with ffnPre or with an attention of another width than the model's",
-                            file.path()));
+    throw Error(
+        ErrorCode::unsupported_format,
+        fmt::format("{}: mediums with ffnPre or with an attention of another width than the model's", file.path()));
   }
   o.excite_width = file.shape("blocks.0.att.excite_down.weight", 2)[0];
   o.interval = interval_of(file, config);

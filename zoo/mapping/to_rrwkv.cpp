@@ -6,10 +6,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "mapping/conversion.h"
-#include "mapping/rrwkv.h"
 #include "wkv/error.h"
 #include "wkv/models/rrwkv.h"
 
@@ -50,14 +48,14 @@ void add_mediums(ModelTensors& model, const ConvertOptions& options, const std::
     const at::Tensor* plain = parameters.find(name);
     if (!plain || plain->sizes() != tensor.sizes()) {
       throw Error(ErrorCode::unsupported_format,
-                  fmt::format("{}: {} is [{}], and a plain RWKV-4 has {}: only plain ones can get mediums", source, name,
-                              fmt::join(tensor.sizes().vec(), ", "),
+                  fmt::format("{}: {} is [{}], and a plain RWKV-4 has {}: only plain ones can get mediums", source,
+                              name, fmt::join(tensor.sizes().vec(), ", "),
                               plain ? fmt::format("[{}]", fmt::join(plain->sizes().vec(), ", ")) : "no such tensor"));
     }
   }
   initialise_the_same(retrospective);
   for (const auto& parameter : parameters) model.tensors.emplace(parameter.key(), parameter.value().detach());
-  model.metadata[kIntervalMetadata] = fmt::format("{}", options.interval);
+  model.metadata = retrospective.metadata();
 }
 
 }  // namespace

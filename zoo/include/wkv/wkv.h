@@ -2,6 +2,8 @@
 #pragma once
 #include "wkv/error.h"
 #include "wkv/models/language_model.h"
+#include "wkv/models/multi_temporal_rwkv.h"
+#include "wkv/models/rrwkv.h"
 #include "wkv/models/rwkv4.h"
 #include "wkv/models/rwkv7.h"
 #include "wkv/models/state.h"

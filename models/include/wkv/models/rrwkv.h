@@ -3,7 +3,9 @@
 #pragma once
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "wkv/models/language_model.h"
@@ -34,6 +36,8 @@ class WKV_API RRWKVImpl : public LanguageModel {
 
   std::string family() const override { return "rrwkv"; }
   std::string config_json() const override;
+  static constexpr const char* kIntervalMetadata = "rrwkv.interval";
+  std::map<std::string, std::string> metadata() const override;  // the interval, which no shape tells
   at::Tensor logits(const at::Tensor& hidden) override;
   int64_t vocab_size() const override { return options_.base.vocab; }
   // RWKV-4's recipe: medium_decay and medium_first learn as time_decay and time_first do.

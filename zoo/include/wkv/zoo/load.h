@@ -47,8 +47,28 @@ struct Description {
 };
 WKV_API Description describe(const std::string& path, const LoadOptions& options = {});
 
-// Rewrites a checkpoint of any container as .safetensors under the published names, whole or not at all.
-// options.dtype: of every tensor; none: each keeps its own.
-WKV_API void convert(const std::string& path, const std::string& output, const LoadOptions& options = {});
+struct ConvertOptions {
+  std::string config;                   // as in LoadOptions
+  std::optional<at::ScalarType> dtype;  // of every tensor; none: each keeps its own
+  // "safetensors", "upstream": the same model under the published names. "multi-temporal": an RWKV-4 as a
+  // multi_temporal_rwkv, "rrwkv": a plain one as an RRWKV-style model (the project's definition), which both compute
+  // the same until they are fine-tuned.
+  std::string to = "safetensors";
+  int64_t perspectives = 4;  // multi-temporal: 1..256
+  double mix_noise = 0;      // multi-temporal: standard deviation of what all perspectives but the first differ by
+  int64_t interval = 16;     // rrwkv: tokens of a segment
+  int64_t reduction = 16;    // rrwkv: the gate's bottleneck is the model's width divided by this
+};
+
+struct ConvertReport {
+  std::string family;
+  int64_t parameters = 0, added_parameters = 0;  // of the source; of the result beyond them
+};
+
+// The names that ConvertOptions::to may have.
+WKV_API std::vector<std::string> convert_targets();
+
+// Rewrites a checkpoint of any container as .safetensors, whole or not at all. Throws wkv::Error.
+WKV_API ConvertReport convert(const std::string& path, const std::string& output, const ConvertOptions& options = {});
 
 }  // namespace wkv::zoo
