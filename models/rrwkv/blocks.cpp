@@ -24,20 +24,17 @@ Retrospect RRWKVTimeMix::look_back(const at::Tensor& x, std::vector<State::Entry
   at::Tensor &seg = next(), &med = next(), &medium_wkv = next(), &ret = next();
 
   const at::Tensor sums = segments.sums(x.flatten(0, 1), sequences.read(seg));
-  sequences.write(seg, sums.slice(0, segments.ending).clone());  // a view would keep all of `sums` in the state
-
-  at::Tensor mediums = at::empty({0, x.size(2)}, x.options()), averages = mediums;
-  if (segments.ending > 0) {  // rare when decoding
+  at::Tensor open = sums, mediums, averages;
+  if (segments.ending > 0) {                        // rare when decoding
+    open = sums.slice(0, segments.ending).clone();  // a view would keep all of `sums` in the state
     const at::Tensor mean = (sums.slice(0, 0, segments.ending) / static_cast<double>(interval_)).to(x.scalar_type());
-    const at::Tensor gate = at::sigmoid(excite_up->forward(at::relu(excite_down->forward(mean))));
-    mediums = mean * (2 * gate);
-    const at::Tensor packed = mediums.unsqueeze(0);
+    mediums = mean * (2 * at::sigmoid(excite_up->forward(at::relu(excite_down->forward(mean)))));
+    const Inputs inputs = {.key = mediums.unsqueeze(0), .value = mediums.unsqueeze(0), .receptance = {}};
     at::Tensor wkv = sequences.read(medium_wkv);
-    averages =
-        average({.key = packed, .value = packed, .receptance = {}}, medium_decay, medium_first, wkv, segments.mediums)
-            .squeeze(0);
+    averages = average(inputs, medium_decay, medium_first, wkv, segments.mediums).squeeze(0);
     sequences.write(medium_wkv, wkv);
   }
+  sequences.write(seg, open);
   const auto each = [&](at::Tensor& entry_rows, const at::Tensor& ended) {
     const at::Tensor last = sequences.read(entry_rows).to(x.scalar_type());
     if (segments.ending > 0) sequences.write(entry_rows, segments.newest(last, ended));

@@ -53,12 +53,14 @@ Segments::Segments(const at::Tensor& positions, int64_t interval, const Sequence
 }
 
 at::Tensor Segments::sums(const at::Tensor& x, const at::Tensor& begun) const {
+  const at::Tensor values = x.to(begun.scalar_type());
+  if (ending == 0) return begun.index_add(0, sum_, values);
   const at::Tensor none = at::zeros({ending + mediums.count, x.size(1)}, begun.options());
-  return none.index_copy(0, begun_, begun).index_add(0, sum_, x.to(begun.scalar_type()));
+  return none.index_copy(0, begun_, begun).index_add(0, sum_, values);
 }
 
 at::Tensor Segments::before_each(const at::Tensor& last, const at::Tensor& ended) const {
-  return at::cat({last, ended}).index_select(0, before_);
+  return (ending > 0 ? at::cat({last, ended}) : last).index_select(0, before_);
 }
 
 at::Tensor Segments::newest(const at::Tensor& last, const at::Tensor& ended) const {

@@ -16,7 +16,7 @@ struct Segments {
   // open one. begun [S, C]: the sums over what earlier calls brought of each sequence's first segment.
   at::Tensor sums(const at::Tensor& x, const at::Tensor& begun) const;
   // For each token [N, C], the row of the segment before its own: one of `ended` [E, C], or of `last` [S, C], the
-  // newest one that earlier calls ended.
+  // newest one that earlier calls ended. `ended` is not read where E is 0.
   at::Tensor before_each(const at::Tensor& last, const at::Tensor& ended) const;
   // For each sequence [S, C], the newest row after this call.
   at::Tensor newest(const at::Tensor& last, const at::Tensor& ended) const;

@@ -32,16 +32,14 @@ RWKV4Options complete(RWKV4Options o) {
 }
 
 std::string to_config_json(const RWKV4Options& o) {
-  nlohmann::ordered_json config = {{"version", "4"},
-                                   {"n_layer", o.layers},
-                                   {"n_embd", o.width},
-                                   {"dim_att", o.att_width},
-                                   {"dim_ffn", o.ffn_width},
-                                   {"vocab_size", o.vocab},
-                                   {"pre_ffn", int{o.pre_ffn}},
-                                   {"head_qk", o.head_qk},
-                                   {"tiny_att_dim", o.tiny_att_dim}};
-  if (o.tiny_att_dim > 0) config["tiny_att_layer"] = o.tiny_att_layer;
+  nlohmann::ordered_json config = {{"version", "4"},         {"n_layer", o.layers},    {"n_embd", o.width},
+                                   {"dim_att", o.att_width}, {"dim_ffn", o.ffn_width}, {"vocab_size", o.vocab}};
+  if (o.pre_ffn) config["pre_ffn"] = 1;
+  if (o.head_qk > 0) config["head_qk"] = o.head_qk;
+  if (o.tiny_att_dim > 0) {
+    config["tiny_att_dim"] = o.tiny_att_dim;
+    config["tiny_att_layer"] = o.tiny_att_layer;
+  }
   return config.dump();
 }
 

@@ -233,9 +233,12 @@ TEST(RRWKVFile, that_does_not_say_the_interval_or_contradicts_itself_is_refused)
   const at::Tensor nine = at::scalar_tensor(9, at::kLong);
   const std::vector<Case> cases = {
       {"{}", {}, {}, "doesn't say its interval"},
-      {interval_config(8), {{"rrwkv.interval", "9"}}, {}, "interval is 8 in one place, but 9"},
-      {interval_config(8), {}, nine, "interval is 8 in one place, but 9"},
-      {"{}", {{"rrwkv.interval", "8"}}, nine, "interval is 8 in one place, but 9"},
+      {interval_config(8),
+       {{"rrwkv.interval", "9"}},
+       {},
+       "interval is 8 in the configuration, but 9 in the file's metadata"},
+      {interval_config(8), {}, nine, "interval is 8 in the configuration, but 9 in the file's tensor"},
+      {"{}", {{"rrwkv.interval", "8"}}, nine, "interval is 8 in the file's metadata, but 9 in the file's tensor"},
       {interval_config(-3), {}, {}, "must be an integer from 0"},
       {R"({"interval": 2.5})", {}, {}, "must be an integer from 0"},
       {R"({"interval": "4"})", {}, {}, "interval must be a number"},

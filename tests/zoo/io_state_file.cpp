@@ -33,7 +33,8 @@ class StateFile : public testing::Test {
     return {{{"wkv0", at::arange(24, at::kFloat).reshape({2, 3, 4})},
              {"att_x0", at::arange(6, at::kFloat).reshape({2, 3}).to(at::kBFloat16)},
              {"a", at::ones({2, 1}, at::kDouble)},
-             {"pos", at::arange(2, at::kLong)}}};
+             {"pos", at::arange(2)},
+             {"past_tokens", at::arange(4).view({2, 2})}}};
   }
 
  private:

@@ -35,7 +35,7 @@ void run_info(const InfoArguments& arguments) {
   }
   std::string text;
   const auto line = [&](std::string_view name, const std::string& value) {
-    text += fmt::format("{:<12}{}\n", name, value);
+    text += fmt::format("{:<11} {}\n", name, value);
   };
   line("family", d.family);
   for (const auto& [key, value] : config.items())

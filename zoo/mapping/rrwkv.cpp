@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "mapping/family.h"
 #include "mapping/rwkv4.h"
@@ -63,21 +63,24 @@ std::optional<int64_t> interval_in_tensor(const Checkpoint& file) {
 
 int64_t interval_of(const Checkpoint& file, Config& config) {
   std::optional<int64_t> interval;
-  for (const auto& said : {configured_interval(config), interval_in_metadata(file), interval_in_tensor(file)}) {
+  std::string source;
+  const auto hear = [&](const std::optional<int64_t>& said, const std::string& where) {
     if (said && interval && *said != *interval) {
       throw Error(ErrorCode::shape_mismatch,
-                  fmt::format("{}: interval is {} in one place, but {} in another: of configuration, metadata ({}) and "
-                              "tensor ({})",
-                              file.path(), *interval, *said, kIntervalMetadata, kIntervalTensor));
+                  fmt::format("{}: interval is {} in {}, but {} in {}", file.path(), *interval, source, *said, where));
     }
-    if (said) interval = said;
-  }
+    if (!said) return;
+    interval = said;
+    source = where;
+  };
+  hear(configured_interval(config), "the configuration");
+  hear(interval_in_metadata(file), "the file's metadata");
+  hear(interval_in_tensor(file), std::string("the file's tensor ") + kIntervalTensor);
   if (!interval) {
-    throw Error(
-        ErrorCode::invalid_argument,
-        fmt::format("{}: an RRWKV-style model whose file doesn't say its interval ({} in the metadata, or a "
-                    "tensor {}): give it by --config '{{\"interval\": 16}}', with the number it was trained with",
-                    file.path(), kIntervalMetadata, kIntervalTensor));
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: an RRWKV-style model whose file doesn't say its interval ({} in the metadata, or a "
+                            "tensor {}): give the one it was trained with as configuration, {{\"interval\": 16}}",
+                            file.path(), kIntervalMetadata, kIntervalTensor));
   }
   return *interval;
 }
