@@ -52,9 +52,14 @@ RWKV4TimeMix::Inputs RWKV4TimeMix::mixed(const at::Tensor& x, at::Tensor& shift,
 }
 
 at::Tensor RWKV4TimeMix::average(const Inputs& inputs, at::Tensor& wkv, const Sequences& sequences) const {
+  return average(inputs, time_decay, time_first, wkv, sequences);
+}
+
+at::Tensor RWKV4TimeMix::average(const Inputs& inputs, const at::Tensor& decay, const at::Tensor& first,
+                                 at::Tensor& wkv, const Sequences& sequences) const {
   const at::Tensor k = linear_in_exponent_precision(inputs.key, *key);
   const at::Tensor v = linear_in_exponent_precision(inputs.value, *value);
-  const at::Tensor y = wkv4(exponent_precision(time_decay), exponent_precision(time_first), k, v, wkv, sequences);
+  const at::Tensor y = wkv4(exponent_precision(decay), exponent_precision(first), k, v, wkv, sequences);
   return y.to(inputs.key.scalar_type());
 }
 
@@ -72,6 +77,24 @@ at::Tensor channel_mix(const ReceptanceChannelMix& ffn, const at::Tensor& x, at:
                        const Sequences& sequences) {
   const at::Tensor difference = token_shift(x, shift, sequences);
   return ffn.gated(mix_perspectives(x, difference, ffn.mix_k), mix_perspectives(x, difference, ffn.mix_r));
+}
+
+std::vector<ParameterGroup> rwkv4_parameter_groups(const torch::nn::Module& model) {
+  ParameterGroup plain, decays{.names = {}, .learning_rate_scale = 2}, bonuses{.names = {}, .learning_rate_scale = 3},
+      matrices{.names = {}, .weight_decay = true};
+  for (const auto& parameter : model.named_parameters()) {
+    const std::string& name = parameter.key();
+    if (name.ends_with("_decay")) {
+      decays.names.push_back(name);
+    } else if (name.ends_with("_first")) {
+      bonuses.names.push_back(name);
+    } else if (name.ends_with(".weight") && parameter.value().dim() >= 2) {
+      matrices.names.push_back(name);
+    } else {
+      plain.names.push_back(name);
+    }
+  }
+  return {plain, decays, bonuses, matrices};
 }
 
 RWKV4Block::RWKV4Block(const RWKV4Options& o, int64_t layer, const std::vector<int64_t>& mix_shape) {

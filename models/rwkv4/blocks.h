@@ -32,6 +32,9 @@ struct RWKV4TimeMix : torch::nn::Module {
   };
   Inputs mixed(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const;
   at::Tensor average(const Inputs& inputs, at::Tensor& wkv, const Sequences& sequences) const;  // [B, T, A]
+  // The same with a decay and a bonus of another recurrence over this layer's keys and values.
+  at::Tensor average(const Inputs& inputs, const at::Tensor& decay, const at::Tensor& first, at::Tensor& wkv,
+                     const Sequences& sequences) const;
   at::Tensor gated(const at::Tensor& average, const at::Tensor& receptance_input) const;
 
   at::Tensor time_decay, time_first;  // [A]
@@ -43,6 +46,10 @@ struct RWKV4TimeMix : torch::nn::Module {
 at::Tensor channel_mix(const ReceptanceChannelMix& ffn, const at::Tensor& x, at::Tensor& shift,
                        const Sequences& sequences);
 void initialise_channel_mix(const ReceptanceChannelMix& ffn, Depth depth);
+
+// The published recipe: decays, *_decay, learn at twice the rate and bonuses, *_first, at three times; matrices are
+// decayed.
+std::vector<ParameterGroup> rwkv4_parameter_groups(const torch::nn::Module& model);
 
 struct RWKV4Block : torch::nn::Module {
   RWKV4Block(const RWKV4Options& options, int64_t layer, const std::vector<int64_t>& mix_shape);

@@ -105,22 +105,6 @@ at::Tensor RWKV4Impl::logits(const at::Tensor& hidden) {
   return parts_->head_q ? logits + wide(hidden.slice(-1, width)) : logits;
 }
 
-std::vector<ParameterGroup> RWKV4Impl::parameter_groups() const {
-  ParameterGroup plain, decays{.names = {}, .learning_rate_scale = 2}, bonuses{.names = {}, .learning_rate_scale = 3},
-      matrices{.names = {}, .weight_decay = true};
-  for (const auto& parameter : named_parameters()) {
-    const std::string& name = parameter.key();
-    if (name.ends_with("time_decay")) {
-      decays.names.push_back(name);
-    } else if (name.ends_with("time_first")) {
-      bonuses.names.push_back(name);
-    } else if (name.ends_with(".weight") && parameter.value().dim() >= 2) {
-      matrices.names.push_back(name);
-    } else {
-      plain.names.push_back(name);
-    }
-  }
-  return {plain, decays, bonuses, matrices};
-}
+std::vector<ParameterGroup> RWKV4Impl::parameter_groups() const { return rwkv4_parameter_groups(*this); }
 
 }  // namespace wkv::models

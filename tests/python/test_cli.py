@@ -124,6 +124,15 @@ def test_convert_to_multi_temporal_tells_what_is_new(tmp_path):
     assert info["family"] == "multi_temporal_rwkv" and info["config"]["n_persp"] == 2
 
 
+def test_convert_to_rrwkv_says_the_interval(tmp_path):
+    base, output = ROOT / "tests/data/rwkv4/hf_l3c64", tmp_path / "r.safetensors"
+    done = wkv("convert", base, output, "--to", "rrwkv", "--interval", 5, "--reduction", 8)
+    assert f"{3 * (8 * 64 + 2 * 64 * 8)} of them new" in done.stderr.decode()
+    info = json.loads(text_of("info", output, "--json"))
+    assert info["family"] == "rrwkv" and info["config"]["interval"] == 5 and info["config"]["excite_width"] == 8
+    assert "only with --to rrwkv" in error_of("convert", base, output, "--interval", 5, status=2)
+
+
 def test_convert_refuses_what_it_can_not_make(checkpoint, tmp_path):
     output = tmp_path / "out.safetensors"
     assert "made from rwkv4" in error_of("convert", checkpoint, output, "--to", "multi-temporal")

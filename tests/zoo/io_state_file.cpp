@@ -33,8 +33,8 @@ class StateFile : public testing::Test {
     return {{{"wkv0", at::arange(24, at::kFloat).reshape({2, 3, 4})},
              {"att_x0", at::arange(6, at::kFloat).reshape({2, 3}).to(at::kBFloat16)},
              {"a", at::ones({2, 1}, at::kDouble)},
-             {"past_tokens", at::arange(4).view({2, 2})},
-             {"position", at::arange(2, at::kLong)}}};
+             {"pos", at::arange(2)},
+             {"past_tokens", at::arange(4).view({2, 2})}}};
   }
 
  private:
@@ -96,7 +96,8 @@ TEST_F(StateFile, a_file_that_contradicts_itself_is_refused) {
       {"rows", {{"x", x}, {"y", at::ones({3, 3})}}, "x y", "y is [3, 3], expected as many rows as x [2, 3]"},
       {"no rows", {{"x", at::ones({})}}, "x", "x is []"},
       {"hidden", {{"x", x}, {"hidden", x}}, "x", "hidden is [2, 3], expected [1, 1, C]"},
-      {"integers", {{"x", at::ones({2}, at::kInt)}}, "x", "expected a floating-point one"},
+      {"integers", {{"x", at::ones({2}, at::kInt)}}, "x", "expected a floating-point one or int64"},
+      {"hidden integers", {{"x", x}, {"hidden", at::ones({1, 1, 2}, at::kLong)}}, "x", "of floating-point numbers"},
   };
   for (const BadFile& file : files) {
     SCOPED_TRACE(file.name);

@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/commands.h"
 
@@ -24,18 +27,24 @@ void add_convert(CLI::App& app) {
       ->check([](const std::string& name) { return name == "hf" ? "hf is not in this version" : ""; })
       ->check(CLI::IsMember(zoo::convert_targets()))
       ->capture_default_str();
-  auto* perspectives = command->add_option("--perspectives", options.perspectives, "Of --to multi-temporal")
-                           ->check(CLI::Range(1, 256))
-                           ->capture_default_str();
-  auto* mix_noise = command
-                        ->add_option("--mix-noise", options.mix_noise,
-                                     "Of --to multi-temporal: how much the perspectives differ at first")
-                        ->check(CLI::NonNegativeNumber)
-                        ->capture_default_str();
-  command->callback([arguments, perspectives, mix_noise] {
+  std::vector<std::pair<CLI::Option*, std::string>> of_targets;
+  const auto add_number = [&](const std::string& target, const std::string& name, auto& value, const std::string& what,
+                              const CLI::Validator& range) {
+    auto* option = command->add_option(name, value, fmt::format("Of --to {}: {}", target, what));
+    of_targets.emplace_back(option->check(range)->capture_default_str(), target);
+  };
+  add_number("multi-temporal", "--perspectives", options.perspectives, "how many", CLI::Range(1, 256));
+  add_number("multi-temporal", "--mix-noise", options.mix_noise, "how much the perspectives differ at first",
+             CLI::NonNegativeNumber);
+  add_number("rrwkv", "--interval", options.interval, "tokens of a segment", CLI::Range(1, 1 << 30));
+  add_number("rrwkv", "--reduction", options.reduction, "the model's width by that of the gate's bottleneck",
+             CLI::Range(1, 1 << 30));
+  command->callback([arguments, of_targets] {
     zoo::ConvertOptions& given = arguments->options;
-    if (given.to != "multi-temporal" && perspectives->count() + mix_noise->count() > 0)
-      throw CLI::ValidationError("--perspectives, --mix-noise", "only with --to multi-temporal");
+    for (const auto& [option, target] : of_targets) {
+      if (option->count() > 0 && given.to != target)
+        throw CLI::ValidationError(option->get_name(), "only with --to " + target);
+    }
     if (!arguments->dtype.empty()) given.dtype = parse_dtype(arguments->dtype);
     const zoo::ConvertReport report = zoo::convert(arguments->input, arguments->output, given);
     if (report.added_parameters == 0) return;

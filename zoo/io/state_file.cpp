@@ -21,10 +21,10 @@ Error corrupt_state(const std::filesystem::path& path, const std::string& what) 
   return Error(ErrorCode::corrupt_file, fmt::format("{}: {}", path.string(), what));
 }
 
-at::Tensor floating_tensor(const std::filesystem::path& path, const TensorEntry& entry) {
-  if (!c10::isFloatingType(entry.dtype)) {
-    throw corrupt_state(
-        path, fmt::format("{} is of dtype {}, expected a floating-point one", entry.name, c10::toString(entry.dtype)));
+at::Tensor state_tensor(const std::filesystem::path& path, const TensorEntry& entry) {
+  if (!c10::isFloatingType(entry.dtype) && entry.dtype != at::kLong) {
+    throw corrupt_state(path, fmt::format("{} is of dtype {}, expected a floating-point one or int64", entry.name,
+                                          c10::toString(entry.dtype)));
   }
   return as_tensor(entry);
 }
@@ -37,8 +37,7 @@ void add_entry(const std::filesystem::path& path, const TensorSource& source, co
   const TensorEntry* entry = source.find(name);
   if (!entry)
     throw corrupt_state(path, fmt::format("its order of entries names {}, and there is no such tensor", name));
-  // Which entries hold tokens and positions, the model knows.
-  state.entries.push_back({name, entry->dtype == at::kLong ? as_tensor(*entry) : floating_tensor(path, *entry)});
+  state.entries.push_back({name, state_tensor(path, *entry)});
   const auto& [first_name, first] = state.entries.front();
   if (entry->shape.empty() || entry->shape.front() != first.size(0)) {
     throw corrupt_state(path,
@@ -75,10 +74,11 @@ Context load_context(const std::filesystem::path& path) {
   std::istringstream names(order->second);
   for (std::string name; names >> name;) add_entry(path, source, name, context.state);
   if (const TensorEntry* hidden = source.find(kHiddenName)) {
-    context.hidden = floating_tensor(path, *hidden);
-    if (context.hidden.dim() != 3 || context.hidden.size(0) != 1 || context.hidden.size(1) != 1) {
-      throw corrupt_state(path,
-                          fmt::format("{} is [{}], expected [1, 1, C]", kHiddenName, fmt::join(hidden->shape, ", ")));
+    context.hidden = state_tensor(path, *hidden);
+    if (context.hidden.dim() != 3 || context.hidden.size(0) != 1 || context.hidden.size(1) != 1 ||
+        !context.hidden.is_floating_point()) {
+      throw corrupt_state(path, fmt::format("{} is [{}], expected [1, 1, C] of floating-point numbers", kHiddenName,
+                                            fmt::join(hidden->shape, ", ")));
     }
   }
   const size_t named = context.state.entries.size() + (context.hidden.defined() ? 1 : 0);

@@ -24,5 +24,6 @@ struct Conversion {
 };
 
 extern const Conversion to_multi_temporal;
+extern const Conversion to_rrwkv;
 
 }  // namespace wkv::zoo

@@ -15,7 +15,7 @@ namespace {
 
 // A new conversion adds its mapping/to_<family>.cpp and a row here.
 std::span<const Conversion> conversions() {
-  static const Conversion all[] = {to_multi_temporal};
+  static const Conversion all[] = {to_multi_temporal, to_rrwkv};
   return all;
 }
 
@@ -52,7 +52,7 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
                                                            report.family, options.to, conversion->source_family));
   }
 
-  ModelTensors model;
+  ModelTensors model{.tensors = {}, .metadata = matched.model->metadata()};
   for (const auto& item : tensors_of(*matched.model))
     model.tensors[item.key()] = matched.value(item.key(), item.value());
   const auto elements = [&] {

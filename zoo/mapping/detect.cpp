@@ -28,6 +28,7 @@ std::span<const Family> families() {
                                rwkv4_family,
                                rwkv4_transformers_family,
                                multi_temporal_rwkv_family,
+                               rrwkv_family,
                                based_family};
   return all;
 }

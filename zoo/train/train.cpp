@@ -199,7 +199,7 @@ TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool
     done.held_out_bits_per_byte = held_out_bits_per_byte(*model, data);
     progress.evaluation(*done.held_out_bits_per_byte);
   }
-  write_safetensors(output / "model.safetensors", named_tensors(*model, export_dtype(config)));
+  write_safetensors(output / "model.safetensors", named_tensors(*model, export_dtype(config)), model->metadata());
   write_text(output / "config.json", model->config_json());
   write_text(output / "recipe.json", to_json(config));
   write_text(output / "card.json", card(config, *model, data, done));

@@ -139,7 +139,7 @@ StepResult Trainer::step() {
 }
 
 void Trainer::save(const std::filesystem::path& folder, std::map<std::string, std::string> notes) const {
-  write_safetensors(folder / kModelFile, named_tensors(model_));
+  write_safetensors(folder / kModelFile, named_tensors(model_), model_.metadata());
   auto tensors = optimizer_.moments();
   for (const auto& entry : carried_.entries) tensors.emplace_back(kCarriedPrefix + entry.name, entry.tensor);
   tensors.emplace_back(kGeneratorName, torch_generator().get_state());

@@ -3,6 +3,7 @@
 #include "wkv/error.h"
 #include "wkv/models/language_model.h"
 #include "wkv/models/multi_temporal_rwkv.h"
+#include "wkv/models/rrwkv.h"
 #include "wkv/models/rwkv4.h"
 #include "wkv/models/rwkv5.h"
 #include "wkv/models/rwkv6.h"

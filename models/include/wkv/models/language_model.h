@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +18,8 @@ class WKV_API Model : public torch::nn::Module {
  public:
   virtual std::string family() const = 0;       // "rwkv7", ...
   virtual std::string config_json() const = 0;  // the upstream config's keys, as a JSON object
+  // What a file of it must say beside its tensors: safetensors' metadata.
+  virtual std::map<std::string, std::string> metadata() const { return {}; }
 };
 
 struct Output {

@@ -51,10 +51,13 @@ struct ConvertOptions {
   std::string config;                   // as in LoadOptions
   std::optional<at::ScalarType> dtype;  // of every tensor; none: each keeps its own
   // "safetensors", "upstream": the same model under the published names. "multi-temporal": an RWKV-4 as a
-  // multi_temporal_rwkv, which computes the same until it is fine-tuned.
+  // multi_temporal_rwkv, "rrwkv": a plain one as an RRWKV-style model (the project's definition), which both compute
+  // the same until they are fine-tuned.
   std::string to = "safetensors";
   int64_t perspectives = 4;  // multi-temporal: 1..256
   double mix_noise = 0;      // multi-temporal: standard deviation of what all perspectives but the first differ by
+  int64_t interval = 16;     // rrwkv: tokens of a segment
+  int64_t reduction = 16;    // rrwkv: the gate's bottleneck is the model's width divided by this
 };
 
 struct ConvertReport {
