@@ -69,7 +69,7 @@ std::string MultiTemporalRWKVImpl::config_json() const {
   const RWKV4Options& base = options_.base;
   return nlohmann::ordered_json{{"n_layer", base.layers},
                                 {"n_embd", base.width},
-                                {"dim_att", base.att_width},
+                                {"dim_att", base.attention_width},
                                 {"dim_ffn", base.ffn_width},
                                 {"vocab_size", base.vocab},
                                 {"n_persp", options_.perspectives},
@@ -80,16 +80,20 @@ std::string MultiTemporalRWKVImpl::config_json() const {
 std::vector<LanguageModel::StateEntry> MultiTemporalRWKVImpl::state_entries() const {
   const at::Tensor& weight = parts_->emb->weight;
   const at::ScalarType dtype = weight.scalar_type(), wide = dtype == at::kDouble ? dtype : at::kFloat;
-  const int64_t count = options_.perspectives, width = options_.base.width, att_width = options_.base.att_width;
-  const at::Tensor empty_wkv = empty_wkv4_state(att_width, weight.options().dtype(wide)).expand({count, 3, att_width});
+  const int64_t count = options_.perspectives, width = options_.base.width,
+                attention_width = options_.base.attention_width;
+  const at::Tensor empty_wkv =
+      empty_wkv4_state(attention_width, weight.options().dtype(wide)).expand({count, 3, attention_width});
   std::vector<StateEntry> entries;
   for (int64_t layer = 0; layer < options_.base.layers; ++layer) {
     if (parts_->blocks[static_cast<size_t>(layer)]->ffn_pre) {
       entries.push_back({fmt::format("ffn_pre_x{}", layer), {count, width}, dtype});
     } else {
       entries.push_back({fmt::format("att_x{}", layer), {count, width}, dtype});
-      entries.push_back(
-          {.name = fmt::format("wkv{}", layer), .shape = {count, 3, att_width}, .dtype = wide, .learned = empty_wkv});
+      entries.push_back({.name = fmt::format("wkv{}", layer),
+                         .shape = {count, 3, attention_width},
+                         .dtype = wide,
+                         .learned = empty_wkv});
     }
     entries.push_back({fmt::format("ffn_x{}", layer), {count, width}, dtype});
   }

@@ -20,8 +20,8 @@ RRWKVOptions complete_rrwkv(RRWKVOptions o) {
   const auto require = [](bool good, const std::string& expected) {
     if (!good) throw Error(ErrorCode::invalid_argument, "RRWKVOptions: " + expected);
   };
-  require(o.base.att_width == o.base.width,
-          fmt::format("att_width must be width, {}, got {}", o.base.width, o.base.att_width));
+  require(o.base.attention_width == o.base.width,
+          fmt::format("attention_width must be width, {}, got {}", o.base.width, o.base.attention_width));
   require(!o.base.pre_ffn && o.base.tiny_att_dim == 0 && o.base.head_qk == 0,
           "pre_ffn, tiny attention and head_qk can't be had with mediums");
   require(o.interval >= 0, fmt::format("interval must be 0 or more, got {}", o.interval));

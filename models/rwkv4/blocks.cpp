@@ -33,15 +33,15 @@ at::Tensor empty_wkv4_state(int64_t channels, const at::TensorOptions& options) 
 }
 
 RWKV4TimeMix::RWKV4TimeMix(const RWKV4Options& o, const std::vector<int64_t>& mix_shape) {
-  time_decay = register_parameter("time_decay", at::empty({o.att_width}));
-  time_first = register_parameter("time_first", at::empty({o.att_width}));
+  time_decay = register_parameter("time_decay", at::empty({o.attention_width}));
+  time_first = register_parameter("time_first", at::empty({o.attention_width}));
   time_mix_k = register_parameter("time_mix_k", at::empty(mix_shape));
   time_mix_v = register_parameter("time_mix_v", at::empty(mix_shape));
   time_mix_r = register_parameter("time_mix_r", at::empty(mix_shape));
-  key = register_module("key", std::make_shared<Linear>(o.width, o.att_width));
-  value = register_module("value", std::make_shared<Linear>(o.width, o.att_width));
-  receptance = register_module("receptance", std::make_shared<Linear>(o.width, o.att_width));
-  output = register_module("output", std::make_shared<Linear>(o.att_width, o.width));
+  key = register_module("key", std::make_shared<Linear>(o.width, o.attention_width));
+  value = register_module("value", std::make_shared<Linear>(o.width, o.attention_width));
+  receptance = register_module("receptance", std::make_shared<Linear>(o.width, o.attention_width));
+  output = register_module("output", std::make_shared<Linear>(o.attention_width, o.width));
 }
 
 RWKV4TimeMix::Inputs RWKV4TimeMix::mixed(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const {

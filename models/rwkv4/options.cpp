@@ -19,21 +19,22 @@ RWKV4Options complete(RWKV4Options o) {
   constexpr int64_t kAny = int64_t{1} << 40;
   require("layers", o.layers, 1, kAny);
   require("width", o.width, 1, kAny);
-  require("att_width", o.att_width, 0, kAny);
+  require("attention_width", o.attention_width, 0, kAny);
   require("ffn_width", o.ffn_width, 0, kAny);
   require("vocab", o.vocab, 1, kAny);
   require("tiny_att_dim", o.tiny_att_dim, 0, kAny);
   require("tiny_att_layer", o.tiny_att_layer, 0, o.layers - 1);
   require("head_qk", o.head_qk, 0, kAny);
   require("context", o.context, 1, kAny);
-  if (o.att_width == 0) o.att_width = o.width;
+  if (o.attention_width == 0) o.attention_width = o.width;
   if (o.ffn_width == 0) o.ffn_width = 4 * o.width;
   return o;
 }
 
 std::string to_config_json(const RWKV4Options& o) {
-  nlohmann::ordered_json config = {{"version", "4"},         {"n_layer", o.layers},    {"n_embd", o.width},
-                                   {"dim_att", o.att_width}, {"dim_ffn", o.ffn_width}, {"vocab_size", o.vocab}};
+  nlohmann::ordered_json config = {{"version", "4"},         {"n_layer", o.layers},
+                                   {"n_embd", o.width},      {"dim_att", o.attention_width},
+                                   {"dim_ffn", o.ffn_width}, {"vocab_size", o.vocab}};
   if (o.pre_ffn) config["pre_ffn"] = 1;
   if (o.head_qk > 0) config["head_qk"] = o.head_qk;
   if (o.tiny_att_dim > 0) {

@@ -57,8 +57,8 @@ std::string RWKV4Impl::config_json() const { return to_config_json(options_); }
 std::vector<LanguageModel::StateEntry> RWKV4Impl::state_entries() const {
   const at::Tensor& weight = parts_->emb->weight;
   const at::ScalarType dtype = weight.scalar_type(), wide = dtype == at::kDouble ? dtype : at::kFloat;
-  const int64_t width = options_.width, att_width = options_.att_width;
-  const at::Tensor empty_wkv = empty_wkv4_state(att_width, weight.options().dtype(wide));
+  const int64_t width = options_.width, attention_width = options_.attention_width;
+  const at::Tensor empty_wkv = empty_wkv4_state(attention_width, weight.options().dtype(wide));
   std::vector<StateEntry> entries;
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
     if (parts_->blocks[static_cast<size_t>(layer)]->ffn_pre) {
@@ -66,7 +66,7 @@ std::vector<LanguageModel::StateEntry> RWKV4Impl::state_entries() const {
     } else {
       entries.push_back({fmt::format("att_x{}", layer), {width}, dtype});
       entries.push_back(
-          {.name = fmt::format("wkv{}", layer), .shape = {3, att_width}, .dtype = wide, .learned = empty_wkv});
+          {.name = fmt::format("wkv{}", layer), .shape = {3, attention_width}, .dtype = wide, .learned = empty_wkv});
     }
     entries.push_back({fmt::format("ffn_x{}", layer), {width}, dtype});
     if (parts_->blocks[static_cast<size_t>(layer)]->tiny_ln) {

@@ -267,10 +267,11 @@ TEST(RRWKVFile, its_own_configuration_describes_it) {
   const Weights weights = weights_of("rrwkv/lm_s5.safetensors");
   const auto model = load_rrwkv(weights, R"({"interval": 5, "reduction": 8})");
   EXPECT_EQ(load_rrwkv(weights, model->config_json())->options(), model->options());
-  EXPECT_EQ(model->options(),
-            (models::RRWKVOptions{.base = {.layers = 3, .width = 24, .att_width = 24, .ffn_width = 96, .vocab = 33},
-                                  .interval = 5,
-                                  .excite_width = 3}));
+  EXPECT_EQ(
+      model->options(),
+      (models::RRWKVOptions{.base = {.layers = 3, .width = 24, .attention_width = 24, .ffn_width = 96, .vocab = 33},
+                            .interval = 5,
+                            .excite_width = 3}));
 }
 
 TEST(RRWKVInitial, mediums_begin_with_the_values_of_the_definition) {
@@ -301,7 +302,7 @@ TEST(RRWKVInitial, parameter_groups_are_rwkv4_s_with_mediums_beside_tokens) {
 TEST(RRWKVOptions, that_fit_no_model_are_refused) {
   for (const models::RRWKVOptions& options :
        {models::RRWKVOptions{.interval = -1}, models::RRWKVOptions{.excite_width = -1},
-        models::RRWKVOptions{.base = {.att_width = 96}}, models::RRWKVOptions{.base = {.pre_ffn = true}},
+        models::RRWKVOptions{.base = {.attention_width = 96}}, models::RRWKVOptions{.base = {.pre_ffn = true}},
         models::RRWKVOptions{.base = {.tiny_att_dim = 8}}, models::RRWKVOptions{.base = {.head_qk = 8}}})
     EXPECT_THROW(models::RRWKV(options, false), Error);
 }

@@ -41,10 +41,10 @@ std::shared_ptr<models::RWKV4Impl> load_rwkv4(const std::string& fixture, const 
 
 TEST(RWKV4, what_a_model_has_is_told_from_the_tensors) {
   EXPECT_EQ(load_rwkv4("rwkv4/datt96.safetensors")->options(),
-            (models::RWKV4Options{.layers = 2, .width = 64, .att_width = 96, .ffn_width = 160, .vocab = 97}));
+            (models::RWKV4Options{.layers = 2, .width = 64, .attention_width = 96, .ffn_width = 160, .vocab = 97}));
   EXPECT_EQ(load_rwkv4("rwkv4/tiny_att.safetensors")->options(), (models::RWKV4Options{.layers = 3,
                                                                                        .width = 32,
-                                                                                       .att_width = 32,
+                                                                                       .attention_width = 32,
                                                                                        .ffn_width = 128,
                                                                                        .vocab = 97,
                                                                                        .tiny_att_dim = 32,
@@ -52,7 +52,7 @@ TEST(RWKV4, what_a_model_has_is_told_from_the_tensors) {
                                                                                        .context = 16}));
   EXPECT_EQ(load_rwkv4("rwkv4/preffn_headqk.safetensors")->options(), (models::RWKV4Options{.layers = 3,
                                                                                             .width = 32,
-                                                                                            .att_width = 32,
+                                                                                            .attention_width = 32,
                                                                                             .ffn_width = 128,
                                                                                             .vocab = 97,
                                                                                             .pre_ffn = true,
@@ -171,7 +171,7 @@ TEST_F(RWKV4Initial, parameter_groups_are_the_published_recipe) {
 TEST(RWKV4Options, that_fit_no_model_are_refused) {
   for (const models::RWKV4Options& options :
        {models::RWKV4Options{.layers = 0}, models::RWKV4Options{.width = 0}, models::RWKV4Options{.vocab = 0},
-        models::RWKV4Options{.att_width = -1}, models::RWKV4Options{.tiny_att_dim = 8, .tiny_att_layer = 12},
+        models::RWKV4Options{.attention_width = -1}, models::RWKV4Options{.tiny_att_dim = 8, .tiny_att_layer = 12},
         models::RWKV4Options{.head_qk = -1}}) {
     EXPECT_THROW(models::RWKV4(options, false), Error);
   }

@@ -98,7 +98,7 @@ void expect_reduction(Config& config, int64_t width, int64_t excite_width) {
 std::shared_ptr<models::Model> build_rrwkv(const Checkpoint& file, Config& config) {
   models::RRWKVOptions o;
   o.base = rwkv4_options(file, config);
-  if (o.base.pre_ffn || o.base.att_width != o.base.width) {
+  if (o.base.pre_ffn || o.base.attention_width != o.base.width) {
     throw Error(
         ErrorCode::unsupported_format,
         fmt::format("{}: mediums with ffnPre or with an attention of another width than the model's", file.path()));

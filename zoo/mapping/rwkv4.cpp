@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "mapping/family.h"
+#include "mapping/rwkv_config.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -16,15 +17,15 @@ models::RWKV4Options rwkv4_options(const Checkpoint& file, Config& config) {
   o.pre_ffn = file.has_prefix("blocks.0.ffnPre.");
   file.require_shape("blocks.0.ffn.receptance.weight", {o.width, o.width});
   o.ffn_width = file.shape("blocks.0.ffn.key.weight", 2)[0];
-  o.att_width = file.shape(rwkv4_first_time_mix(file) + "key.weight", 2)[0];
+  o.attention_width = file.shape(rwkv4_first_time_mix(file) + "key.weight", 2)[0];
   config.expect("version", {"4"});
   config.expect("n_layer", o.layers);
   config.expect("n_embd", o.width);
-  config.expect("dim_att", o.att_width);
+  config.expect("dim_att", o.attention_width);
   config.expect("dim_ffn", o.ffn_width);
   config.expect("vocab", o.vocab);
   config.expect("vocab_size", o.vocab);
-  require_norm_epsilon(config, "ln_eps");
+  require_ln_eps(config);
   for (const char* of_other_versions : {"head_size", "n_head", "head_size_divisor", "ln_x_eps"})
     config.accept(of_other_versions);
   for (const char* of_training : {"lr_init", "ctx_len"}) config.accept(of_training);
@@ -33,12 +34,6 @@ models::RWKV4Options rwkv4_options(const Checkpoint& file, Config& config) {
 
 std::string rwkv4_first_time_mix(const Checkpoint& file) {
   return file.has_prefix("blocks.0.ffnPre.") ? "blocks.1.att." : "blocks.0.att.";
-}
-
-void require_norm_epsilon(Config& config, const std::string& key) {
-  if (const double epsilon = config.number(key, 1e-5); epsilon != 1e-5) {
-    throw Error(ErrorCode::unsupported_format, fmt::format("{} is {}: RWKV-4 has 1e-05", key, epsilon));
-  }
 }
 
 namespace {

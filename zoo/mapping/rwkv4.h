@@ -13,7 +13,4 @@ models::RWKV4Options rwkv4_options(const Checkpoint& file, Config& config);
 // The prefix of the first block's time mix that has one: "blocks.0.att.", or "blocks.1.att." behind ffnPre.
 std::string rwkv4_first_time_mix(const Checkpoint& file);
 
-// Throws wkv::Error when the key gives LayerNorm another epsilon than all RWKV-4 models have.
-void require_norm_epsilon(Config& config, const std::string& key);
-
 }  // namespace wkv::zoo

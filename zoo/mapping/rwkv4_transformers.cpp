@@ -5,6 +5,7 @@
 
 #include "mapping/family.h"
 #include "mapping/rwkv4.h"
+#include "mapping/rwkv_config.h"
 
 namespace wkv::zoo {
 namespace {
@@ -19,16 +20,16 @@ std::shared_ptr<models::Model> build_rwkv4_transformers(const Checkpoint& file, 
   o.vocab = file.shape("rwkv.embeddings.weight", 2)[0];
   o.width = file.shape("rwkv.embeddings.weight", 2)[1];
   file.require_shape("rwkv.blocks.0.feed_forward.receptance.weight", {o.width, o.width});
-  o.att_width = file.shape("rwkv.blocks.0.attention.key.weight", 2)[0];
+  o.attention_width = file.shape("rwkv.blocks.0.attention.key.weight", 2)[0];
   o.ffn_width = file.shape("rwkv.blocks.0.feed_forward.key.weight", 2)[0];
   config.expect("model_type", {"rwkv"});
   config.expect("num_hidden_layers", o.layers);
   config.expect("hidden_size", o.width);
-  config.expect("attention_hidden_size", o.att_width);
+  config.expect("attention_hidden_size", o.attention_width);
   config.expect("intermediate_size", o.ffn_width);
   config.expect("vocab_size", o.vocab);
   config.expect("tie_word_embeddings", {"false"});
-  require_norm_epsilon(config, "layer_norm_epsilon");
+  require_ln_eps(config, "layer_norm_epsilon");
   // rescale_every: halves values on the way, which only fp16 needs, and changes no result.
   for (const char* of_the_package : {"architectures", "bos_token_id", "eos_token_id", "context_length", "rescale_every",
                                      "transformers_version", "torch_dtype", "use_cache"})

@@ -21,9 +21,9 @@ double ln_x_eps(Config& config, double otherwise) {
   return eps;
 }
 
-void require_ln_eps(Config& config) {
-  if (const double eps = config.number("ln_eps", 1e-5); eps != 1e-5)
-    throw Error(ErrorCode::invalid_argument, fmt::format("configuration: ln_eps must be 1e-05, got {}", eps));
+void require_ln_eps(Config& config, const std::string& key) {
+  if (const double eps = config.number(key, 1e-5); eps != 1e-5)
+    throw Error(ErrorCode::unsupported_format, fmt::format("configuration: {} must be 1e-05, got {}", key, eps));
 }
 
 bool has_time_state(const Checkpoint& file, Config& config, int64_t layers) {

@@ -1,5 +1,7 @@
 // Configuration keys that several versions of RWKV share and shapes don't tell.
 #pragma once
+#include <string>
+
 #include "mapping/checkpoint.h"
 
 namespace wkv::zoo {
@@ -7,8 +9,8 @@ namespace wkv::zoo {
 // ln_x_eps, or what head_size_divisor says it is: 1e-5 * divisor^2. Throws wkv::Error when they contradict one another.
 double ln_x_eps(Config& config, double otherwise);
 
-// The LayerNorms' eps, which is the same in every published model.
-void require_ln_eps(Config& config);
+// The LayerNorms' eps, under this key: the same in every published model. Throws wkv::Error for another one.
+void require_ln_eps(Config& config, const std::string& key = "ln_eps");
 
 // Has the model att.time_state: the file has it, or the configuration asks for it ("train_type": "states"), which adds
 // it as zeros to a plain checkpoint, to be tuned.

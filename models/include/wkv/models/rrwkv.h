@@ -14,7 +14,7 @@
 namespace wkv::models {
 
 struct RRWKVOptions {
-  RWKV4Options base;         // with att_width = width, and none of RWKV-4's own additions
+  RWKV4Options base;         // with attention_width = width, and none of RWKV-4's own additions
   int64_t interval = 16;     // tokens of a segment; 0: none ever ends, and the model computes RWKV-4
   int64_t excite_width = 0;  // of the gate's bottleneck; 0: width / 16, at least 1
   bool operator==(const RRWKVOptions&) const = default;

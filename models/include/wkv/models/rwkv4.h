@@ -12,8 +12,8 @@ namespace wkv::models {
 struct RWKV4Options {
   int64_t layers = 12;
   int64_t width = 768;
-  int64_t att_width = 0;  // of the time mix's keys and values; 0: width
-  int64_t ffn_width = 0;  // 0: 4 * width
+  int64_t attention_width = 0;  // of the time mix's keys and values; 0: width
+  int64_t ffn_width = 0;        // 0: 4 * width
   int64_t vocab = 50277;
   bool pre_ffn = false;  // block 0 has another channel mix, ffnPre, in the place of its time mix
   // Two attentions over all tokens so far, without softmax; with either the state grows with every token.
@@ -39,7 +39,7 @@ class WKV_API RWKV4Impl : public LanguageModel {
   at::Tensor logits(const at::Tensor& hidden) override;
   int64_t vocab_size() const override { return options_.vocab; }
   std::vector<ParameterGroup> parameter_groups() const override;
-  const RWKV4Options& options() const { return options_; }  // att_width and ffn_width filled in
+  const RWKV4Options& options() const { return options_; }  // attention_width and ffn_width filled in
 
  protected:
   // A layer: att_x [C], wkv [3, A], ffn_x [C]; with ffnPre: ffn_pre_x [C], ffn_x [C]. Tiny attention: past_tiny_k,
