@@ -1,6 +1,8 @@
+// See perspectives.h: folding is a repetition along the batch, or along time with the boundaries moved.
 #include "multi_temporal_rwkv/perspectives.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <vector>
 
