@@ -24,7 +24,8 @@ RRWKVOptions complete_rrwkv(RRWKVOptions o) {
           fmt::format("attention_width must be width, {}, got {}", o.base.width, o.base.attention_width));
   require(!o.base.pre_ffn && o.base.tiny_att_dim == 0 && o.base.head_qk == 0,
           "pre_ffn, tiny attention and head_qk can't be had with mediums");
-  require(o.interval >= 0, fmt::format("interval must be 0 or more, got {}", o.interval));
+  constexpr int64_t kAny = int64_t{1} << 40;
+  require(o.interval >= 0 && o.interval <= kAny, fmt::format("interval must be in 0..{}, got {}", kAny, o.interval));
   require(o.excite_width >= 0, fmt::format("excite_width must be 0 or more, got {}", o.excite_width));
   if (o.excite_width == 0) o.excite_width = std::max<int64_t>(o.base.width / 16, 1);
   return o;

@@ -206,6 +206,19 @@ TEST(RRWKV, a_saved_state_goes_on_at_its_position) {
       at::equal(model->forward(rest, zoo::load_state(folder / "state")).logits, model->forward(rest, state).logits));
 }
 
+TEST(RRWKV, the_loss_has_no_logit_penalty_unless_asked_for) {
+  const auto model = small_rrwkv(4);
+  const at::Tensor tokens = some_tokens(2, 10), head = model->named_parameters()["head.weight"];
+  const auto gradient = [&](std::optional<double> penalty) {
+    head.mutable_grad() = at::Tensor();
+    model->loss(tokens, tokens, penalty).backward();
+    return head.grad().clone();
+  };
+  const at::Tensor plain = gradient(0.0);
+  EXPECT_TRUE(at::equal(gradient({}), plain));
+  EXPECT_FALSE(at::equal(gradient(1e-4), plain));
+}
+
 TEST(RRWKV, a_negative_position_is_refused) {
   const auto model = small_rrwkv(4);
   models::State state = model->initial_state(1);
@@ -301,9 +314,10 @@ TEST(RRWKVInitial, parameter_groups_are_rwkv4_s_with_mediums_beside_tokens) {
 
 TEST(RRWKVOptions, that_fit_no_model_are_refused) {
   for (const models::RRWKVOptions& options :
-       {models::RRWKVOptions{.interval = -1}, models::RRWKVOptions{.excite_width = -1},
-        models::RRWKVOptions{.base = {.attention_width = 96}}, models::RRWKVOptions{.base = {.pre_ffn = true}},
-        models::RRWKVOptions{.base = {.tiny_att_dim = 8}}, models::RRWKVOptions{.base = {.head_qk = 8}}})
+       {models::RRWKVOptions{.interval = -1}, models::RRWKVOptions{.interval = int64_t{1} << 62},
+        models::RRWKVOptions{.excite_width = -1}, models::RRWKVOptions{.base = {.attention_width = 96}},
+        models::RRWKVOptions{.base = {.pre_ffn = true}}, models::RRWKVOptions{.base = {.tiny_att_dim = 8}},
+        models::RRWKVOptions{.base = {.head_qk = 8}}})
     EXPECT_THROW(models::RRWKV(options, false), Error);
 }
 

@@ -21,8 +21,8 @@ class ToRRWKV : public testing::Test {
     return (folder / "other.safetensors").string();
   }
   // Bit for bit, read at once and token by token.
-  void expect_the_same_model(const std::string& base, std::optional<at::ScalarType> dtype = {}) {
-    const auto before = zoo::load_language_model(base, {.dtype = dtype});
+  void expect_the_same_model(const std::string& source, std::optional<at::ScalarType> dtype = {}) {
+    const auto before = zoo::load_language_model(source, {.dtype = dtype});
     const auto after = zoo::load_language_model(output, {.dtype = dtype});
     const at::Tensor tokens = at::arange(60).view({2, 30});
     EXPECT_TRUE(at::equal(after->forward(tokens).logits, before->forward(tokens).logits));

@@ -71,11 +71,13 @@ const std::map<std::string, NewModel>& makers() {
        }},
       {"multi_temporal_rwkv",
        [](const Sizes& s, int64_t vocab) -> std::shared_ptr<LanguageModel> {
-         return models::MultiTemporalRWKV({.base = rwkv4_options(s, vocab), .perspectives = s.perspectives}).ptr();
+         return models::MultiTemporalRWKV(
+                    models::MultiTemporalRWKVOptions{.base = rwkv4_options(s, vocab), .perspectives = s.perspectives})
+             .ptr();
        }},
       {"rrwkv",
        [](const Sizes& s, int64_t vocab) -> std::shared_ptr<LanguageModel> {
-         return models::RRWKV({.base = rwkv4_options(s, vocab), .interval = s.interval}).ptr();
+         return models::RRWKV(models::RRWKVOptions{.base = rwkv4_options(s, vocab), .interval = s.interval}).ptr();
        }},
       {"rwkv4",
        [](const Sizes& s, int64_t vocab) -> std::shared_ptr<LanguageModel> {
