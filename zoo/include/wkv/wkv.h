@@ -1,6 +1,7 @@
 // Everything: ops, models, zoo.
 #pragma once
 #include "wkv/error.h"
+#include "wkv/models/based.h"
 #include "wkv/models/language_model.h"
 #include "wkv/models/multi_temporal_rwkv.h"
 #include "wkv/models/rrwkv.h"
