@@ -87,6 +87,7 @@ struct WindowCall {
   void copy_window(const void* tokens, const OptionalTensor& of_past, void* window, int64_t count) const {
     const int64_t bytes = row_bytes();
     if (bytes == 0) return;
+    const void* past_rows = of_past ? of_past->const_data_ptr() : nullptr;  // read only where past > 0
     for (int64_t i = 0; i < rows(); ++i) {
       const WindowSequence& sequence = sequences[i];
       auto* to = static_cast<char*>(rows_of(window, i, count));
@@ -94,7 +95,7 @@ struct WindowCall {
         if (row < sequence.first_real) {
           std::memset(to, 0, bytes);
         } else if (row < past) {
-          std::memcpy(to, rows_of(of_past->const_data_ptr(), i * past + row, 1), bytes);
+          std::memcpy(to, rows_of(past_rows, i * past + row, 1), bytes);
         } else {
           std::memcpy(to, rows_of(tokens, sequence.first_token + row - past, 1), bytes);
         }

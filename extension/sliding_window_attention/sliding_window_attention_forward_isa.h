@@ -124,7 +124,7 @@ inline void exponentiate(const WindowQueries& queries, int64_t key, int64_t keys
   for (int64_t c = 0; c < Q; c += W) store(my.factor + c, load(my.highest + c));
   for_pairs<acc_t>(queries, key, keys, [&](int64_t s, int64_t c, auto seen) {
     const V score = load(my.scores + s * Q + c), highest = load(my.highest + c);
-    store(my.highest + c, seen & (score > highest) ? score : highest);
+    store(my.highest + c, (seen & (score > highest)) ? score : highest);
   });
   for (int64_t c = 0; c < Q; c += W) {
     const V highest = load(my.highest + c);
