@@ -37,9 +37,9 @@ Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
   auto* const bytes = static_cast<char*>(packed.mutable_data_ptr());
   advise_huge_pages(bytes, (rows + 1) * row_bytes);
 
-  const auto load_row = packed_linear_kernels().load_row[static_cast<int>(io_type(weight))];
+  const auto load_row = packed_linear_kernels_here().load_row[static_cast<int>(io_type(weight))];
   const void* const weights = weight.const_data_ptr();
-  const bool must_be_finite = format == PackedFormat::kInt8 || format == PackedFormat::kInt4;
+  const bool must_be_finite = format != PackedFormat::kFloat && format != PackedFormat::kBFloat16;
   std::atomic<bool> finite = true;
   parallel_for(0, (rows + kPackedRows - 1) / kPackedRows, /*grain=*/1, [&](int64_t first, int64_t last) {
     const Scratch scratch((padded_columns(columns) + kPackedColumns) * 4);

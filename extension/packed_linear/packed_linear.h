@@ -10,6 +10,7 @@
 //   int8   four weights / scale, signed; the last dword is the scale of the row, fp32
 //   int4   for each 64 weights: the bf16 scales of the first and of the second 32; then eight dwords, of which each
 //          holds eight indices into kInt4Weights: byte i the one of weight i and, in its upper half, of weight 4 + i
+//   w8a8, w4a8   as int8 and int4; but products round x to 8 bits, with a scale for every 32 columns
 // Columns are padded to whole dwords (int4: to a multiple of 64) by zeros, or by weights whose x is zero.
 // Cost of a token: N * (row bytes), at the bandwidth of the memory.
 #pragma once
@@ -22,13 +23,13 @@
 
 namespace wkv {
 
-enum class PackedFormat : int64_t { kFloat, kBFloat16, kInt8, kInt4 };
-inline constexpr int kPackedFormats = 4;
-inline constexpr const char* kPackedFormatNames[kPackedFormats] = {"fp32", "bf16", "int8", "int4"};
+enum class PackedFormat : int64_t { kFloat, kBFloat16, kInt8, kInt4, kW8A8, kW4A8 };
+inline constexpr int kPackedFormats = 6;
+inline constexpr const char* kPackedFormatNames[kPackedFormats] = {"fp32", "bf16", "int8", "int4", "w8a8", "w4a8"};
 
 inline constexpr int64_t kPackedRows = 16;     // of a block
 inline constexpr int64_t kPackedColumns = 64;  // that x is padded to a multiple of
-inline constexpr int64_t kInt4Group = 32;      // columns that share a scale
+inline constexpr int64_t kPackedGroup = 32;    // columns that share a scale: of int4, and of x in bytes
 inline constexpr int64_t kInt4Lines = 1 + kPackedColumns / 8;
 
 // The 16 weights of int4, times the scale: those that leave the least error of normal and of long-tailed weights with a
@@ -44,6 +45,7 @@ Int packed_lines(PackedFormat format, const Int& columns) {
     case PackedFormat::kBFloat16:
       return (columns + 1) / 2;
     case PackedFormat::kInt8:
+    case PackedFormat::kW8A8:
       return (columns + 3) / 4 + 1;
     default:
       return (columns + kPackedColumns - 1) / kPackedColumns * kInt4Lines;
@@ -87,15 +89,39 @@ struct PackedBlocks {
   int64_t count, block_bytes, lines;
 };
 
+// 32 columns of a row of x: x[i] * scale, and the sum of all x[i].
+struct PackedGroup {
+  int8_t x[kPackedGroup];
+  float scale;
+  int32_t sum;
+};
+
+// 1, 2, 4 or 8 rows of x, padded by zeros to a multiple of kPackedColumns; w8a8 and w4a8 read the groups.
+struct PackedInputs {
+  const float* rows;          // [count][stride]
+  const PackedGroup* groups;  // [count][stride / kPackedGroup]
+  int64_t count, stride;
+};
+
 struct PackedLinearKernels {
-  // sums[i * kPackedSums + 16 b + r] = the row r of the block b times the row i of x, [inputs][stride], for inputs of
-  // 1, 2, 4 or 8 and up to kPackedBlocks blocks. A sum has the same bits whatever is multiplied beside it.
-  void (*multiply[kPackedFormats])(const PackedBlocks&, const float* x, int64_t inputs, int64_t stride, float* sums);
+  // sums[i * kPackedSums + 16 b + r] = the row r of the block b times the row i of x, for up to kPackedBlocks blocks. A
+  // sum has the same bits whatever is multiplied beside it.
+  void (*multiply[kPackedFormats])(const PackedBlocks&, const PackedInputs&, float* sums);
+  // A padded row of x in groups.
+  void (*quantize)(const float* x, int64_t count, PackedGroup* groups);
   // A row of so many elements to fp32, padded to a whole vector by zeros; and back.
   void (*load_row[kIoTypes])(const void* row, int64_t offset, int64_t count, float* to);
   void (*store_row[kIoTypes])(const float* from, int64_t count, void* row, int64_t offset);
 };
 
 WKV_ISA_TABLE(PackedLinearKernels, packed_linear_kernels)
+
+// Of this machine: those for AVX-512 need its integer products too, which came later.
+inline const PackedLinearKernels& packed_linear_kernels_here() {
+#ifdef WKV_HAVE_ISA_avx512
+  if (cpu_isa() == Isa::kAvx512 && !__builtin_cpu_supports("avx512vnni")) return avx2::packed_linear_kernels;
+#endif
+  return packed_linear_kernels();
+}
 
 }  // namespace wkv

@@ -42,17 +42,22 @@ Tensor packed_linear_cpu(Tensor x, Tensor packed, std::optional<Tensor> bias) {
   Tensor y = new_empty(x, shape);
   if (y.numel() == 0) return y;
 
-  const PackedLinearKernels& kernels = packed_linear_kernels();
+  const PackedLinearKernels& kernels = packed_linear_kernels_here();
   const int64_t inputs = y.numel() / outputs, together = inputs_together(inputs),
                 stride = (header.columns + kPackedColumns - 1) / kPackedColumns * kPackedColumns,
-                padded_inputs = (inputs + together - 1) / together * together;
-  const Scratch x_scratch((padded_inputs + 1) * stride * 4), bias_scratch((outputs + kPackedRows) * 4);
-  auto* const x_rows = reinterpret_cast<float*>(x_scratch.get());
+                padded_inputs = (inputs + together - 1) / together * together, groups = stride / kPackedGroup;
+  const bool quantized = header.format == PackedFormat::kW8A8 || header.format == PackedFormat::kW4A8;
+  const Scratch row_scratch(padded_inputs * stride * 4),
+      group_scratch(quantized ? padded_inputs * groups * static_cast<int64_t>(sizeof(PackedGroup)) : 0),
+      bias_scratch((outputs + kPackedRows) * 4);
+  auto* const x_rows = reinterpret_cast<float*>(row_scratch.get());
+  auto* const x_groups = reinterpret_cast<PackedGroup*>(group_scratch.get());
   std::memset(x_rows, 0, static_cast<size_t>(padded_inputs * stride * 4));
+  const auto load_row = kernels.load_row[static_cast<int>(io_type(x))];
   for (int64_t i = 0; i < inputs; ++i) {
-    kernels.load_row[static_cast<int>(io_type(x))](x.const_data_ptr(), i * header.columns, header.columns,
-                                                   x_rows + i * stride);
+    load_row(x.const_data_ptr(), i * header.columns, header.columns, x_rows + i * stride);
   }
+  if (quantized) kernels.quantize(x_rows, padded_inputs * stride, x_groups);
   auto* const biases = reinterpret_cast<float*>(bias_scratch.get());
   if (bias) {
     const Tensor values = as_contiguous(*bias);
@@ -71,7 +76,7 @@ Tensor packed_linear_cpu(Tensor x, Tensor packed, std::optional<Tensor> bias) {
     const int64_t count = std::min(part.count * kPackedRows, outputs - first_output);
     float sums[kPackedInputs * kPackedSums];
     for (int64_t i = 0; i < inputs; i += together) {
-      multiply(part, x_rows + i * stride, together, stride, sums);
+      multiply(part, {x_rows + i * stride, x_groups + i * groups, together, stride}, sums);
       for (int64_t j = 0; j < std::min(together, inputs - i); ++j) {
         float* const row = sums + j * kPackedSums;
         for (int64_t n = 0; bias && n < count; ++n) row[n] += biases[first_output + n];

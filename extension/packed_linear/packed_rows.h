@@ -60,7 +60,7 @@ class Int4Group {
   // Fits a scale by least squares, from starts that give the largest weight either end of the range, or clip it.
   explicit Int4Group(const float* weights) : weights_(weights) {
     float largest = 0;
-    for (int i = 0; i < kInt4Group; ++i) {
+    for (int i = 0; i < kPackedGroup; ++i) {
       if (std::abs(weights[i]) > std::abs(largest)) largest = weights[i];
     }
     double least = INFINITY;
@@ -95,7 +95,7 @@ class Int4Group {
     const NearestInt4& table = nearest();
     const float inverse = 1 / scale;
     float q_w = 0, q_q = 0;
-    for (int i = 0; i < kInt4Group; ++i) {
+    for (int i = 0; i < kPackedGroup; ++i) {
       const float q = kInt4Weights[table(weights_[i] * inverse)];
       q_w += q * weights_[i];
       q_q += q * q;
@@ -122,7 +122,8 @@ inline void pack_row(PackedFormat format, const float* weights, int64_t columns,
         put(line, bfloat16_bits(weights[2 * line]) | bfloat16_bits(weights[2 * line + 1]) << 16);
       }
       break;
-    case PackedFormat::kInt8: {
+    case PackedFormat::kInt8:
+    case PackedFormat::kW8A8: {
       const float scale = int8_scale(weights, columns);
       for (int64_t line = 0; line + 1 < lines; ++line) {
         uint32_t dword = 0;
@@ -133,8 +134,9 @@ inline void pack_row(PackedFormat format, const float* weights, int64_t columns,
       break;
     }
     case PackedFormat::kInt4:
+    case PackedFormat::kW4A8:
       for (int64_t line = 0; line < lines; line += kInt4Lines, weights += kPackedColumns) {
-        const Int4Group groups[2] = {Int4Group(weights), Int4Group(weights + kInt4Group)};
+        const Int4Group groups[2] = {Int4Group(weights), Int4Group(weights + kPackedGroup)};
         put(line, groups[0].scale_bits() | groups[1].scale_bits() << 16);
         for (int i = 0; i < 8; ++i) {
           uint32_t dword = 0;
@@ -154,7 +156,8 @@ inline void unpack_row(PackedFormat format, const PackedRow<const uint32_t>& fro
     case PackedFormat::kBFloat16:
       for (int64_t k = 0; k < columns; ++k) weights[k] = bfloat16_value(dword(k / 2) >> k % 2 * 16 & 0xffffu);
       break;
-    case PackedFormat::kInt8: {
+    case PackedFormat::kInt8:
+    case PackedFormat::kW8A8: {
       const float scale = float_of(dword(packed_lines(format, columns) - 1));
       for (int64_t k = 0; k < columns; ++k) {
         weights[k] = scale * static_cast<int8_t>(dword(k / 4) >> k % 4 * 8 & 0xffu);
@@ -162,9 +165,10 @@ inline void unpack_row(PackedFormat format, const PackedRow<const uint32_t>& fro
       break;
     }
     case PackedFormat::kInt4:
+    case PackedFormat::kW4A8:
       for (int64_t k = 0; k < columns; ++k) {
         const int64_t line = k / kPackedColumns * kInt4Lines, in_line = k % 8;
-        const float scale = bfloat16_value(dword(line) >> k / kInt4Group % 2 * 16 & 0xffffu);
+        const float scale = bfloat16_value(dword(line) >> k / kPackedGroup % 2 * 16 & 0xffffu);
         const uint32_t indices = dword(line + 1 + k % kPackedColumns / 8);
         weights[k] = scale * kInt4Weights[indices >> (in_line % 4 * 8 + in_line / 4 * 4) & 15u];
       }

@@ -141,7 +141,8 @@ WKV_API at::Tensor ms_deform_attn(const at::Tensor& value, const at::Tensor& spa
 
 // A weight matrix [N, K], fp32, bf16 or fp16, packed for products with few rows, in which each weight is read once and
 // the memory is the limit; internal (torch.ops.wkv._pack_linear ...). format: "fp32" and "bf16" round to that; "int8"
-// has a scale for each row, "int4" (4.5 bits a weight) one for each 32 columns. Returns a uint8 tensor [N + 1, bytes of
+// has a scale for each row, "int4" (4.5 bits a weight) one for each 32 columns; "w8a8" and "w4a8" are the same, but
+// products round x to 8 bits, which is faster. Returns a uint8 tensor [N + 1, bytes of
 // a row], which says itself what it holds.
 WKV_API at::Tensor pack_linear(const at::Tensor& weight, const std::string& format);
 // The product of x [..., K], fp32, bf16 or fp16, with the transposed matrix, plus bias [N], fp32 or of the dtype of x;
