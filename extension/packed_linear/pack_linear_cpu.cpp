@@ -48,7 +48,7 @@ Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
       std::fill(row + columns, row + padded_columns(columns), 0.0f);
       load_row(weights, i * columns, columns, row);
       if (must_be_finite && !std::all_of(row, row + columns, [](float x) { return std::isfinite(x); })) finite = false;
-      if (finite) pack_row(format, row, columns, packed_row(reinterpret_cast<uint32_t*>(bytes), rows, row_bytes, i));
+      if (finite) pack_row(format, row, columns, PackedRow<char>(bytes, rows, row_bytes, i));
     }
   });
   if (!finite) fail(op, ": weight must be finite for the format ", format_name);
@@ -70,7 +70,7 @@ Tensor unpack_linear_cpu(Tensor packed) {
   auto* const weights = static_cast<float*>(weight.mutable_data_ptr());
   parallel_for(0, rows, /*grain=*/kPackedRows, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      const auto row = packed_row(reinterpret_cast<const uint32_t*>(bytes), rows, row_bytes, i);
+      const PackedRow<const char> row(bytes, rows, row_bytes, i);
       unpack_row(header.format, row, header.columns, weights + i * header.columns);
     }
   });

@@ -66,17 +66,26 @@ Int packed_row_bytes(PackedFormat format, const Int& columns) {
   return bytes < kLeast ? Int(kLeast) : bytes;
 }
 
-// Where the dwords of a row are: number `line` at dwords[line * stride].
-template <class Dword>
-struct PackedRow {
-  Dword* dwords;
-  int64_t stride;
+// The dwords of a row, in memory that need not be aligned: Byte is char or const char.
+template <class Byte>
+class PackedRow {
+ public:
+  PackedRow(Byte* packed, int64_t rows, int64_t row_bytes, int64_t row) {
+    const int64_t first = row / kPackedRows * kPackedRows, left = rows - first;
+    first_ = packed + first * row_bytes + (row - first) * 4;
+    stride_ = (left < kPackedRows ? left : kPackedRows) * 4;
+  }
+  uint32_t get(int64_t line) const {
+    uint32_t dword;
+    std::memcpy(&dword, first_ + line * stride_, sizeof dword);
+    return dword;
+  }
+  void put(int64_t line, uint32_t dword) const { std::memcpy(first_ + line * stride_, &dword, sizeof dword); }
+
+ private:
+  Byte* first_;
+  int64_t stride_;
 };
-template <class Dword>
-PackedRow<Dword> packed_row(Dword* packed, int64_t rows, int64_t row_bytes, int64_t row) {
-  const int64_t first = row / kPackedRows * kPackedRows, left = rows - first;
-  return {packed + first * row_bytes / 4 + (row - first), left < kPackedRows ? left : kPackedRows};
-}
 
 // Up to so many blocks are read side by side: each is a stream of its own, and one alone doesn't reach the bandwidth.
 inline constexpr int kPackedBlocks = 4;

@@ -10,7 +10,11 @@ namespace {
 
 template <template <PackedFormat, int kBlocks, int kInputs> class Product, PackedFormat kFormat, int kInputs>
 void multiply_blocks(PackedBlocks blocks, const PackedInputs& x, float* sums) {
-  constexpr int kTogether = kInputs == 8 ? kPackedBlocks / 2 : kPackedBlocks;  // whose sums the registers hold
+  // As many as the registers hold the sums of.
+  constexpr int kFit = (kVectorBytes == 64 ? 16 : 8) / (kPackedVectors * kInputs), kTogether = kFit < 1 ? 1
+                                                                                               : kFit < kPackedBlocks
+                                                                                                   ? kFit
+                                                                                                   : kPackedBlocks;
   for (; blocks.count >= kTogether; blocks.count -= kTogether) {
     Product<kFormat, kTogether, kInputs>(blocks, x).multiply(sums);
     blocks.first += kTogether * blocks.block_bytes;

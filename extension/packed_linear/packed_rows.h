@@ -110,16 +110,15 @@ class Int4Group {
 // --- rows ---
 
 // `weights` is padded to a multiple of kPackedColumns by zeros; finite, unless the format is fp32 or bf16.
-inline void pack_row(PackedFormat format, const float* weights, int64_t columns, const PackedRow<uint32_t>& to) {
+inline void pack_row(PackedFormat format, const float* weights, int64_t columns, const PackedRow<char>& to) {
   const int64_t lines = packed_lines(format, columns);
-  const auto put = [&](int64_t line, uint32_t dword) { to.dwords[line * to.stride] = dword; };
   switch (format) {
     case PackedFormat::kFloat:
-      for (int64_t line = 0; line < lines; ++line) put(line, bits_of(weights[line]));
+      for (int64_t line = 0; line < lines; ++line) to.put(line, bits_of(weights[line]));
       break;
     case PackedFormat::kBFloat16:
       for (int64_t line = 0; line < lines; ++line) {
-        put(line, bfloat16_bits(weights[2 * line]) | bfloat16_bits(weights[2 * line + 1]) << 16);
+        to.put(line, bfloat16_bits(weights[2 * line]) | bfloat16_bits(weights[2 * line + 1]) << 16);
       }
       break;
     case PackedFormat::kInt8:
@@ -128,39 +127,38 @@ inline void pack_row(PackedFormat format, const float* weights, int64_t columns,
       for (int64_t line = 0; line + 1 < lines; ++line) {
         uint32_t dword = 0;
         for (int i = 0; i < 4; ++i) dword |= (int8_of(weights[4 * line + i], scale) & 0xffu) << 8 * i;
-        put(line, dword);
+        to.put(line, dword);
       }
-      put(lines - 1, bits_of(scale));
+      to.put(lines - 1, bits_of(scale));
       break;
     }
     case PackedFormat::kInt4:
     case PackedFormat::kW4A8:
       for (int64_t line = 0; line < lines; line += kInt4Lines, weights += kPackedColumns) {
         const Int4Group groups[2] = {Int4Group(weights), Int4Group(weights + kPackedGroup)};
-        put(line, groups[0].scale_bits() | groups[1].scale_bits() << 16);
+        to.put(line, groups[0].scale_bits() | groups[1].scale_bits() << 16);
         for (int i = 0; i < 8; ++i) {
           uint32_t dword = 0;
           for (int k = 0; k < 8; ++k) dword |= groups[i / 4].index(i % 4 * 8 + k) << (k % 4 * 8 + k / 4 * 4);
-          put(line + 1 + i, dword);
+          to.put(line + 1 + i, dword);
         }
       }
   }
 }
 
-inline void unpack_row(PackedFormat format, const PackedRow<const uint32_t>& from, int64_t columns, float* weights) {
-  const auto dword = [&](int64_t line) { return from.dwords[line * from.stride]; };
+inline void unpack_row(PackedFormat format, const PackedRow<const char>& from, int64_t columns, float* weights) {
   switch (format) {
     case PackedFormat::kFloat:
-      for (int64_t k = 0; k < columns; ++k) weights[k] = float_of(dword(k));
+      for (int64_t k = 0; k < columns; ++k) weights[k] = float_of(from.get(k));
       break;
     case PackedFormat::kBFloat16:
-      for (int64_t k = 0; k < columns; ++k) weights[k] = bfloat16_value(dword(k / 2) >> k % 2 * 16 & 0xffffu);
+      for (int64_t k = 0; k < columns; ++k) weights[k] = bfloat16_value(from.get(k / 2) >> k % 2 * 16 & 0xffffu);
       break;
     case PackedFormat::kInt8:
     case PackedFormat::kW8A8: {
-      const float scale = float_of(dword(packed_lines(format, columns) - 1));
+      const float scale = float_of(from.get(packed_lines(format, columns) - 1));
       for (int64_t k = 0; k < columns; ++k) {
-        weights[k] = scale * static_cast<int8_t>(dword(k / 4) >> k % 4 * 8 & 0xffu);
+        weights[k] = scale * static_cast<int8_t>(from.get(k / 4) >> k % 4 * 8 & 0xffu);
       }
       break;
     }
@@ -168,8 +166,8 @@ inline void unpack_row(PackedFormat format, const PackedRow<const uint32_t>& fro
     case PackedFormat::kW4A8:
       for (int64_t k = 0; k < columns; ++k) {
         const int64_t line = k / kPackedColumns * kInt4Lines, in_line = k % 8;
-        const float scale = bfloat16_value(dword(line) >> k / kPackedGroup % 2 * 16 & 0xffffu);
-        const uint32_t indices = dword(line + 1 + k % kPackedColumns / 8);
+        const float scale = bfloat16_value(from.get(line) >> k / kPackedGroup % 2 * 16 & 0xffffu);
+        const uint32_t indices = from.get(line + 1 + k % kPackedColumns / 8);
         weights[k] = scale * kInt4Weights[indices >> (in_line % 4 * 8 + in_line / 4 * 4) & 15u];
       }
   }
