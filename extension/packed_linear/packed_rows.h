@@ -29,7 +29,8 @@ inline float bfloat16_value(uint32_t bits) { return float_of(bits << 16); }
 inline float int8_scale(const float* weights, int64_t columns) {
   float largest = 0;
   for (int64_t k = 0; k < columns; ++k) largest = std::max(largest, std::abs(weights[k]));
-  return largest / 127;
+  const float scale = largest / 127;
+  return std::isfinite(scale * 127) ? scale : std::nextafter(scale, 0.0f);  // the largest of all floats is rounded up
 }
 inline int int8_of(float weight, float scale) {
   return scale == 0 ? 0 : static_cast<int>(std::lrint(std::clamp(weight / scale, -127.0f, 127.0f)));
