@@ -1,0 +1,67 @@
+// What _pack_linear, _unpack_linear and _packed_linear refuse, for their kernels and their meta functions; and what the
+// former can only know where they can read a packed matrix: whether it is one.
+#pragma once
+#include <optional>
+
+#include "core/check.h"
+#include "packed_linear/packed_linear.h"
+
+namespace wkv {
+
+inline PackedFormat packed_format(const char* op, const std::string& name) {
+  for (int i = 0; i < kPackedFormats; ++i) {
+    if (name == kPackedFormatNames[i]) return static_cast<PackedFormat>(i);
+  }
+  fail(op, ": format must be fp32, bf16, int8, int4, w8a8 or w4a8, got \"", name, '"');
+}
+
+template <class Tensor>
+void check_pack_linear(const char* op, const Tensor& weight) {
+  const Check<Tensor> check{op};
+  check.dimensions("weight", weight, "[N, K]", 2);
+  check.dtype("weight", weight, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half});
+}
+
+template <class Tensor>
+void check_packed(const char* op, const Tensor& packed) {
+  const Check<Tensor> check{op};
+  check.dimensions("packed", packed, "[N + 1, row bytes]", 2);
+  check.dtype("packed", packed, {ScalarType::Byte});
+  if (sizes_of(packed)[0] < 1) fail(op, ": packed must have at least one row, got shape ", to_text(sizes_of(packed)));
+}
+
+template <class Tensor>
+void check_packed_linear(const char* op, const Tensor& x, const Tensor& packed, const std::optional<Tensor>& bias) {
+  const Check<Tensor> check{op};
+  check_packed(op, packed);
+  if (!x.defined()) fail(op, ": x must be a tensor, got None");
+  const auto shape = sizes_of(x);
+  if (shape.empty()) fail(op, ": x must have the dimensions [..., K], got shape []");
+  check.dimensions("x", x, "[..., K]", shape.size());
+  check.dtype("x", x, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half});
+  check.same_device("packed", packed, "x", x);
+  if (!bias) return;
+  check.shape("bias", *bias, "[N]", {sizes_of(packed)[0] - 1});
+  check.parameter_dtype("bias", *bias, x.scalar_type());
+  check.same_device("bias", *bias, "x", x);
+}
+
+// The header of a contiguous packed matrix [rows + 1, row_bytes], which may come from anywhere: what it says of the
+// layout is what the shape says.
+inline PackedHeader packed_header(const char* op, const void* packed, int64_t rows, int64_t row_bytes) {
+  PackedHeader header = {};
+  if (row_bytes >= static_cast<int64_t>(sizeof header)) {
+    std::memcpy(&header, static_cast<const char*>(packed) + rows * row_bytes, sizeof header);
+  }
+  if (header.magic != PackedHeader::kMagic) fail(op, ": packed is not a matrix that _pack_linear has made");
+  const auto format = static_cast<int64_t>(header.format);
+  constexpr int64_t kMostColumns = int64_t{1} << 40;  // beyond any memory, and far from an overflow
+  if (format < 0 || format >= kPackedFormats || header.columns < 0 || header.columns > kMostColumns ||
+      header.rows != rows || packed_row_bytes(header.format, header.columns) != row_bytes) {
+    fail(op, ": packed is damaged: its header tells of [", header.rows, ", ", header.columns, "] in format ", format,
+         ", which is not what a tensor of shape [", rows + 1, ", ", row_bytes, "] holds");
+  }
+  return header;
+}
+
+}  // namespace wkv

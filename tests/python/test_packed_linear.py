@@ -1,0 +1,39 @@
+"""What the internal ops of packed weights promise to PyTorch; the numbers are tested in C++ (packed_linear_test.cpp)."""
+
+import pytest
+import torch
+from op_cases import IN_PYTHON
+
+pytestmark = pytest.mark.skipif(IN_PYTHON, reason="internal ops are registered in C++ only")
+CHECKS = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
+
+
+@pytest.fixture(params=["fp32", "bf16", "int8", "int4", "w8a8", "w4a8"])
+def packed(request):
+    torch.manual_seed(0)
+    return torch.ops.wkv._pack_linear(torch.randn(37, 70), request.param)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_opcheck(packed, dtype):
+    x, bias = torch.randn(2, 3, 70, dtype=dtype), torch.randn(37)
+    torch.library.opcheck(torch.ops.wkv._packed_linear.default, (x, packed, bias), test_utils=CHECKS)
+
+
+@pytest.mark.parametrize("format", ["fp32", "bf16", "int8", "int4", "w8a8", "w4a8"])
+def test_opcheck_of_packing(format):
+    weight = torch.randn(37, 70)
+    torch.library.opcheck(torch.ops.wkv._pack_linear.default, (weight, format), test_utils=CHECKS[:2])
+
+
+def test_compile(packed):
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: torch.ops.wkv._packed_linear(x * 2, packed) + 1, fullgraph=True, backend="aot_eager")
+    for rows in (1, 5):
+        x = torch.randn(rows, 70)
+        assert torch.equal(compiled(x), torch.ops.wkv._packed_linear(x * 2, packed) + 1)
+
+
+def test_autocast_casts_x(packed):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.ops.wkv._packed_linear(torch.randn(2, 70), packed).dtype == torch.bfloat16
