@@ -98,8 +98,9 @@ STABLE_TORCH_LIBRARY(wkv, m) {
       "_ms_deform_attn_backward(Tensor grad_y, Tensor value, Tensor spatial_shapes, Tensor level_start_index, "
       "Tensor sampling_locations, Tensor attention_weights) -> (Tensor, Tensor, Tensor)");
 
+  m.def("_thin_linear(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor");
   m.def("_pack_linear(Tensor weight, str format) -> Tensor");
-  m.def("_unpack_linear(Tensor packed) -> Tensor");
+  m.def("_unpack_linear(Tensor packed, ScalarType dtype=float) -> Tensor");
   m.def("_packed_linear(Tensor x, Tensor packed, Tensor? bias=None) -> Tensor");
 
   // The instruction set whose kernels run: portable, avx2 or avx512.

@@ -39,7 +39,6 @@ Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
 
   const auto load_row = packed_linear_kernels_here().load_row[static_cast<int>(io_type(weight))];
   const void* const weights = weight.const_data_ptr();
-  const bool must_be_finite = format != PackedFormat::kFloat && format != PackedFormat::kBFloat16;
   std::atomic<bool> finite = true;
   parallel_for(0, (rows + kPackedRows - 1) / kPackedRows, /*grain=*/1, [&](int64_t first, int64_t last) {
     const Scratch scratch((padded_columns(columns) + kPackedColumns) * 4);
@@ -47,7 +46,7 @@ Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
     for (int64_t i = first * kPackedRows; i < std::min(last * kPackedRows, rows); ++i) {
       std::fill(row + columns, row + padded_columns(columns), 0.0f);
       load_row(weights, i * columns, columns, row);
-      if (must_be_finite && !std::all_of(row, row + columns, [](float x) { return std::isfinite(x); })) finite = false;
+      if (!std::all_of(row, row + columns, [](float x) { return std::isfinite(x); })) finite = false;
       if (finite) pack_row(format, row, columns, PackedRow<char>(bytes, rows, row_bytes, i));
     }
   });
@@ -59,19 +58,25 @@ Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
   return packed;
 }
 
-Tensor unpack_linear_cpu(Tensor packed) {
+Tensor unpack_linear_cpu(Tensor packed, ScalarType dtype) {
   const char* const op = "_unpack_linear";
   check_packed(op, packed);
+  if (dtype != ScalarType::Float && dtype != ScalarType::BFloat16 && dtype != ScalarType::Half) {
+    fail(op, ": dtype must be float32, bfloat16 or float16");
+  }
   packed = as_contiguous(packed);
   const int64_t rows = packed.size(0) - 1, row_bytes = packed.size(1);
   const auto* const bytes = static_cast<const char*>(packed.const_data_ptr());
   const PackedHeader header = packed_header(op, bytes, rows, row_bytes);
-  Tensor weight = new_empty(packed, {rows, header.columns}, ScalarType::Float);
-  auto* const weights = static_cast<float*>(weight.mutable_data_ptr());
+  Tensor weight = new_empty(packed, {rows, header.columns}, dtype);
+  void* const weights = weight.mutable_data_ptr();
+  const auto store_row = packed_linear_kernels_here().store_row[static_cast<int>(io_type(weight))];
   parallel_for(0, rows, /*grain=*/kPackedRows, [&](int64_t first, int64_t last) {
+    const Scratch scratch((padded_columns(header.columns) + kPackedColumns) * 4);
+    auto* const row = reinterpret_cast<float*>(scratch.get());
     for (int64_t i = first; i < last; ++i) {
-      const PackedRow<const char> row(bytes, rows, row_bytes, i);
-      unpack_row(header.format, row, header.columns, weights + i * header.columns);
+      unpack_row(header.format, PackedRow<const char>(bytes, rows, row_bytes, i), header.columns, row);
+      store_row(row, header.columns, weights, i * header.columns);
     }
   });
   return weight;

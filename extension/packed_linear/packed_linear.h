@@ -5,14 +5,12 @@
 // rows of the matrix (the last block may have fewer). A block is a sequence of lines, a line a dword for each of its
 // rows: a vector of 16 outputs, so that sums over K need no sums over lanes. What the dwords of a row hold, low bits
 // first:
-//   fp32   a weight
-//   bf16   two weights
 //   int8   four weights / scale, signed; the last dword is the scale of the row, fp32
 //   int4   for each 64 weights: the bf16 scales of the first and of the second 32; then eight dwords, of which each
 //          holds eight indices into kInt4Weights: byte i the one of weight i and, in its upper half, of weight 4 + i
-//   w8a8, w4a8   as int8 and int4; but products round x to 8 bits, with a scale for every 32 columns
 // Columns are padded to whole dwords (int4: to a multiple of 64) by zeros, or by weights whose x is zero.
-// Cost of a token: N * (row bytes), at the bandwidth of the memory.
+// A product rounds x to 8 bits, with a scale for every 32 columns: it then is of integers, four at a time, and its
+// error is small beside that of the weights. Cost of a token: N * (row bytes), at the bandwidth of the memory.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -23,9 +21,9 @@
 
 namespace wkv {
 
-enum class PackedFormat : int64_t { kFloat, kBFloat16, kInt8, kInt4, kW8A8, kW4A8 };
-inline constexpr int kPackedFormats = 6;
-inline constexpr const char* kPackedFormatNames[kPackedFormats] = {"fp32", "bf16", "int8", "int4", "w8a8", "w4a8"};
+enum class PackedFormat : int64_t { kInt8, kInt4 };
+inline constexpr int kPackedFormats = 2;
+inline constexpr const char* kPackedFormatNames[kPackedFormats] = {"int8", "int4"};
 
 inline constexpr int64_t kPackedRows = 16;     // of a block
 inline constexpr int64_t kPackedColumns = 64;  // that x is padded to a multiple of
@@ -39,17 +37,8 @@ inline constexpr int8_t kInt4Weights[16] = {-125, -87, -65, -49, -35, -23, -12, 
 // The lines of a block; Int is int64_t, or SymInt.
 template <class Int>
 Int packed_lines(PackedFormat format, const Int& columns) {
-  switch (format) {
-    case PackedFormat::kFloat:
-      return columns;
-    case PackedFormat::kBFloat16:
-      return (columns + 1) / 2;
-    case PackedFormat::kInt8:
-    case PackedFormat::kW8A8:
-      return (columns + 3) / 4 + 1;
-    default:
-      return (columns + kPackedColumns - 1) / kPackedColumns * kInt4Lines;
-  }
+  return format == PackedFormat::kInt8 ? (columns + 3) / 4 + 1
+                                       : (columns + kPackedColumns - 1) / kPackedColumns * kInt4Lines;
 }
 
 struct PackedHeader {
@@ -105,10 +94,9 @@ struct PackedGroup {
   int32_t sum;
 };
 
-// 1, 2, 4 or 8 rows of x, padded by zeros to a multiple of kPackedColumns; w8a8 and w4a8 read the groups.
+// 1, 2, 4 or 8 rows of x, padded by zeros to a multiple of kPackedColumns.
 struct PackedInputs {
-  const float* rows;          // [count][stride]
-  const PackedGroup* groups;  // [count][stride / kPackedGroup]
+  const PackedGroup* groups;  // [count][stride]
   int64_t count, stride;
 };
 

@@ -35,7 +35,7 @@ struct PackLinearOp {
 
 struct UnpackLinearOp {
   static constexpr const char* kName = "_unpack_linear";
-  using Signature = Tensor(const Tensor& packed);
+  using Signature = Tensor(const Tensor& packed, at::ScalarType dtype);
 };
 
 }  // namespace
@@ -44,7 +44,7 @@ Tensor ops::pack_linear(const Tensor& weight, const std::string& format) { retur
 Tensor ops::packed_linear(const Tensor& x, const Tensor& packed, const OptionalTensor& bias) {
   return call<PackedLinearOp>(x, packed, bias);
 }
-Tensor ops::unpack_linear(const Tensor& packed) { return call<UnpackLinearOp>(packed); }
+Tensor ops::unpack_linear(const Tensor& packed, at::ScalarType dtype) { return call<UnpackLinearOp>(packed, dtype); }
 
 }  // namespace wkv
 

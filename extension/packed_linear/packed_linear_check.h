@@ -12,7 +12,7 @@ inline PackedFormat packed_format(const char* op, const std::string& name) {
   for (int i = 0; i < kPackedFormats; ++i) {
     if (name == kPackedFormatNames[i]) return static_cast<PackedFormat>(i);
   }
-  fail(op, ": format must be fp32, bf16, int8, int4, w8a8 or w4a8, got \"", name, '"');
+  fail(op, ": format must be int8 or int4, got \"", name, '"');
 }
 
 template <class Tensor>

@@ -46,9 +46,8 @@ Tensor packed_linear_cpu(Tensor x, Tensor packed, std::optional<Tensor> bias) {
   const int64_t inputs = y.numel() / outputs, together = inputs_together(inputs),
                 stride = (header.columns + kPackedColumns - 1) / kPackedColumns * kPackedColumns,
                 padded_inputs = (inputs + together - 1) / together * together, groups = stride / kPackedGroup;
-  const bool quantized = header.format == PackedFormat::kW8A8 || header.format == PackedFormat::kW4A8;
   const Scratch row_scratch(padded_inputs * stride * 4),
-      group_scratch(quantized ? padded_inputs * groups * static_cast<int64_t>(sizeof(PackedGroup)) : 0),
+      group_scratch(padded_inputs * groups * static_cast<int64_t>(sizeof(PackedGroup))),
       bias_scratch((outputs + kPackedRows) * 4);
   auto* const x_rows = reinterpret_cast<float*>(row_scratch.get());
   auto* const x_groups = reinterpret_cast<PackedGroup*>(group_scratch.get());
@@ -57,7 +56,7 @@ Tensor packed_linear_cpu(Tensor x, Tensor packed, std::optional<Tensor> bias) {
   for (int64_t i = 0; i < inputs; ++i) {
     load_row(x.const_data_ptr(), i * header.columns, header.columns, x_rows + i * stride);
   }
-  if (quantized) kernels.quantize(x_rows, padded_inputs * stride, x_groups);
+  kernels.quantize(x_rows, padded_inputs * stride, x_groups);
   auto* const biases = reinterpret_cast<float*>(bias_scratch.get());
   if (bias) {
     const Tensor values = as_contiguous(*bias);
@@ -76,7 +75,7 @@ Tensor packed_linear_cpu(Tensor x, Tensor packed, std::optional<Tensor> bias) {
     const int64_t count = std::min(part.count * kPackedRows, outputs - first_output);
     float sums[kPackedInputs * kPackedSums];
     for (int64_t i = 0; i < inputs; i += together) {
-      multiply(part, {x_rows + i * stride, x_groups + i * groups, together, stride}, sums);
+      multiply(part, {x_groups + i * groups, together, groups}, sums);
       for (int64_t j = 0; j < std::min(together, inputs - i); ++j) {
         float* const row = sums + j * kPackedSums;
         for (int64_t n = 0; bias && n < count; ++n) row[n] += biases[first_output + n];

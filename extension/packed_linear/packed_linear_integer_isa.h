@@ -73,12 +73,12 @@ inline UInt32s broadcast_dword(const int8_t* bytes) {
 template <PackedFormat kFormat, int kBlocks, int kInputs>
 class IntegerProduct {
  public:
-  static constexpr bool kInt4 = kFormat == PackedFormat::kW4A8;
+  static constexpr bool kInt4 = kFormat == PackedFormat::kInt4;
   static constexpr int kLineColumns = kInt4 ? 8 : 4, kGroupLines = kPackedGroup / kLineColumns;
   static constexpr int64_t kStep = kInt4 ? kInt4Lines : kGroupLines;
 
   IntegerProduct(const PackedBlocks& blocks, const PackedInputs& x)
-      : blocks_(blocks), x_(x.groups), stride_(x.stride / kPackedGroup) {}
+      : blocks_(blocks), x_(x.groups), stride_(x.stride) {}
 
   void multiply(float* sums) {
     walk_blocks<kBlocks>(blocks_, lines_, *this);

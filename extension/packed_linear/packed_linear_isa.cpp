@@ -3,12 +3,11 @@
 #pragma GCC target("avx512vnni")
 #endif
 #include "packed_linear/packed_linear_integer_isa.h"
-#include "packed_linear/packed_linear_multiply_isa.h"
 
 namespace wkv::WKV_ISA {
 namespace {
 
-template <template <PackedFormat, int kBlocks, int kInputs> class Product, PackedFormat kFormat, int kInputs>
+template <PackedFormat kFormat, int kInputs>
 void multiply_blocks(PackedBlocks blocks, const PackedInputs& x, float* sums) {
   // As many as the registers hold the sums of.
   constexpr int kFit = (kVectorBytes == 64 ? 16 : 8) / (kPackedVectors * kInputs), kTogether = kFit < 1 ? 1
@@ -16,28 +15,28 @@ void multiply_blocks(PackedBlocks blocks, const PackedInputs& x, float* sums) {
                                                                                                    ? kFit
                                                                                                    : kPackedBlocks;
   for (; blocks.count >= kTogether; blocks.count -= kTogether) {
-    Product<kFormat, kTogether, kInputs>(blocks, x).multiply(sums);
+    IntegerProduct<kFormat, kTogether, kInputs>(blocks, x).multiply(sums);
     blocks.first += kTogether * blocks.block_bytes;
     sums += kTogether * kPackedRows;
   }
   for (; blocks.count > 0; --blocks.count) {
-    Product<kFormat, 1, kInputs>(blocks, x).multiply(sums);
+    IntegerProduct<kFormat, 1, kInputs>(blocks, x).multiply(sums);
     blocks.first += blocks.block_bytes;
     sums += kPackedRows;
   }
 }
 
-template <template <PackedFormat, int kBlocks, int kInputs> class Product, PackedFormat kFormat>
+template <PackedFormat kFormat>
 void multiply_packed(const PackedBlocks& blocks, const PackedInputs& x, float* sums) {
   switch (x.count) {
     case 1:
-      return multiply_blocks<Product, kFormat, 1>(blocks, x, sums);
+      return multiply_blocks<kFormat, 1>(blocks, x, sums);
     case 2:
-      return multiply_blocks<Product, kFormat, 2>(blocks, x, sums);
+      return multiply_blocks<kFormat, 2>(blocks, x, sums);
     case 4:
-      return multiply_blocks<Product, kFormat, 4>(blocks, x, sums);
+      return multiply_blocks<kFormat, 4>(blocks, x, sums);
     default:
-      return multiply_blocks<Product, kFormat, 8>(blocks, x, sums);
+      return multiply_blocks<kFormat, 8>(blocks, x, sums);
   }
 }
 
@@ -53,9 +52,7 @@ void store_packed_linear_row(const float* from, int64_t count, void* row, int64_
 }  // namespace
 
 extern const PackedLinearKernels packed_linear_kernels = {
-    {multiply_packed<FloatProduct, PackedFormat::kFloat>, multiply_packed<FloatProduct, PackedFormat::kBFloat16>,
-     multiply_packed<FloatProduct, PackedFormat::kInt8>, multiply_packed<FloatProduct, PackedFormat::kInt4>,
-     multiply_packed<IntegerProduct, PackedFormat::kW8A8>, multiply_packed<IntegerProduct, PackedFormat::kW4A8>},
+    {multiply_packed<PackedFormat::kInt8>, multiply_packed<PackedFormat::kInt4>},
     quantize_groups,
     {load_packed_linear_row<float>, nullptr, load_packed_linear_row<BFloat16>, load_packed_linear_row<Half>},
     {store_packed_linear_row<float>, nullptr, store_packed_linear_row<BFloat16>, store_packed_linear_row<Half>}};

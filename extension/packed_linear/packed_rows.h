@@ -110,20 +110,11 @@ class Int4Group {
 
 // --- rows ---
 
-// `weights` is padded to a multiple of kPackedColumns by zeros; finite, unless the format is fp32 or bf16.
+// `weights` is padded to a multiple of kPackedColumns by zeros; finite.
 inline void pack_row(PackedFormat format, const float* weights, int64_t columns, const PackedRow<char>& to) {
   const int64_t lines = packed_lines(format, columns);
   switch (format) {
-    case PackedFormat::kFloat:
-      for (int64_t line = 0; line < lines; ++line) to.put(line, bits_of(weights[line]));
-      break;
-    case PackedFormat::kBFloat16:
-      for (int64_t line = 0; line < lines; ++line) {
-        to.put(line, bfloat16_bits(weights[2 * line]) | bfloat16_bits(weights[2 * line + 1]) << 16);
-      }
-      break;
-    case PackedFormat::kInt8:
-    case PackedFormat::kW8A8: {
+    case PackedFormat::kInt8: {
       const float scale = int8_scale(weights, columns);
       for (int64_t line = 0; line + 1 < lines; ++line) {
         uint32_t dword = 0;
@@ -134,7 +125,6 @@ inline void pack_row(PackedFormat format, const float* weights, int64_t columns,
       break;
     }
     case PackedFormat::kInt4:
-    case PackedFormat::kW4A8:
       for (int64_t line = 0; line < lines; line += kInt4Lines, weights += kPackedColumns) {
         const Int4Group groups[2] = {Int4Group(weights), Int4Group(weights + kPackedGroup)};
         to.put(line, groups[0].scale_bits() | groups[1].scale_bits() << 16);
@@ -149,14 +139,7 @@ inline void pack_row(PackedFormat format, const float* weights, int64_t columns,
 
 inline void unpack_row(PackedFormat format, const PackedRow<const char>& from, int64_t columns, float* weights) {
   switch (format) {
-    case PackedFormat::kFloat:
-      for (int64_t k = 0; k < columns; ++k) weights[k] = float_of(from.get(k));
-      break;
-    case PackedFormat::kBFloat16:
-      for (int64_t k = 0; k < columns; ++k) weights[k] = bfloat16_value(from.get(k / 2) >> k % 2 * 16 & 0xffffu);
-      break;
-    case PackedFormat::kInt8:
-    case PackedFormat::kW8A8: {
+    case PackedFormat::kInt8: {
       const float scale = float_of(from.get(packed_lines(format, columns) - 1));
       for (int64_t k = 0; k < columns; ++k) {
         weights[k] = scale * static_cast<int8_t>(from.get(k / 4) >> k % 4 * 8 & 0xffu);
@@ -164,7 +147,6 @@ inline void unpack_row(PackedFormat format, const PackedRow<const char>& from, i
       break;
     }
     case PackedFormat::kInt4:
-    case PackedFormat::kW4A8:
       for (int64_t k = 0; k < columns; ++k) {
         const int64_t line = k / kPackedColumns * kInt4Lines, in_line = k % 8;
         const float scale = bfloat16_value(from.get(line) >> k / kPackedGroup % 2 * 16 & 0xffffu);

@@ -11,7 +11,7 @@
 namespace wkv::models {
 
 struct BasedImpl::Parts {
-  std::shared_ptr<Linear> embedding;  // its weight [V, C] is also the head's
+  std::shared_ptr<Embedding> embedding;  // its weight [V, C] is also the head's
   std::vector<std::shared_ptr<BasedLayer>> layers;
   std::shared_ptr<RmsNorm> norm;
 };
@@ -20,8 +20,8 @@ BasedImpl::BasedImpl(BasedOptions options, bool initialise)
     : options_(complete(std::move(options))), parts_(std::make_shared<Parts>()) {
   const auto transformer = register_module("transformer", std::make_shared<torch::nn::Module>());
   const auto embeddings = transformer->register_module("embeddings", std::make_shared<torch::nn::Module>());
-  parts_->embedding =
-      embeddings->register_module("word_embeddings", std::make_shared<Linear>(options_.width, padded_vocab(options_)));
+  parts_->embedding = embeddings->register_module("word_embeddings",
+                                                  std::make_shared<Embedding>(padded_vocab(options_), options_.width));
   torch::nn::ModuleList layers;
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
     parts_->layers.push_back(std::make_shared<BasedLayer>(options_, layer));
@@ -108,7 +108,7 @@ at::Tensor BasedImpl::run(const at::Tensor& tokens, State& state, const Sequence
   sequences.write(entries->tensor, positions.after);
   ++entries;
 
-  at::Tensor x = at::embedding(parts_->embedding->weight, tokens);
+  at::Tensor x = parts_->embedding->forward(tokens);
   const BasedCall call{.sequences = sequences,
                        .rotation = {positions.of_tokens, options_.width / options_.heads, options_.rotary_base, x},
                        .past_length = before.clamp(0, window_rows(options_))};
@@ -121,7 +121,7 @@ at::Tensor BasedImpl::run(const at::Tensor& tokens, State& state, const Sequence
 }
 
 at::Tensor BasedImpl::logits(const at::Tensor& hidden) {
-  const at::Tensor logits = parts_->embedding->forward(hidden);
+  const at::Tensor logits = models::linear(hidden, parts_->embedding->weight);
   return logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
 }
 

@@ -7,12 +7,23 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "core/memory.h"
 #include "core/sequence_layout.h"
 #include "core/sequences.h"
 #include "wkv/error.h"
 
 namespace wkv::models {
+namespace {
+
+// The entry of a state that grows with every token; null: there is none.
+const State::Entry* growing_entry(const State& state) {
+  const auto found = std::ranges::find_if(state.entries, [](const auto& entry) { return State::grows(entry.name); });
+  return found == state.entries.end() ? nullptr : &*found;
+}
+
+}  // namespace
 
 Output LanguageModel::forward(const at::Tensor& tokens, const State& state, const SequenceLayout& layout) {
   if (tokens.defined()) {
@@ -45,6 +56,12 @@ std::pair<at::Tensor, State> LanguageModel::hidden_of(const at::Tensor& tokens, 
                                                       const Sequences& sequences) {
   State next = state.empty() ? initial_state(sequences.count) : state;
   if (!state.empty()) check_state(state, sequences.count);
+  if (tokens.size(1) == 1 && !sequences.cu_seqlens && !at::GradMode::is_enabled() && !growing_entry(next)) {
+    // A step in place, on a copy.
+    for (State::Entry& entry : next.entries) entry.tensor = entry.tensor.clone();
+    at::Tensor values = run(tokens, next, Sequences::in_slots(at::arange(tokens.size(0), tokens.options())));
+    return {std::move(values), std::move(next)};
+  }
   at::Tensor values = run(tokens, next, sequences);
   return {std::move(values), std::move(next)};
 }
@@ -75,14 +92,12 @@ at::Tensor LanguageModel::decode(const at::Tensor& tokens, State& pool, const at
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: decode takes tokens int64 [B]", family()));
   }
   check_tokens(tokens.unsqueeze(1));
-  for (const StateEntry& entry : state_entries()) {
-    if (State::grows(entry.name)) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format("{}: its state grows with every token ({}): it can't lie in a pool", family(), entry.name));
-    }
-  }
   check_state(pool, pool.batch());
+  if (const State::Entry* growing = growing_entry(pool)) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("{}: its state grows with every token ({}): it can't lie in a pool", family(), growing->name));
+  }
   check_slots(family(), slots, tokens.size(0), pool.batch());
   return run(tokens.unsqueeze(1), pool, Sequences::in_slots(slots)).squeeze(1);
 }

@@ -5,16 +5,36 @@
 #include <torch/nn/module.h>
 
 #include <memory>
+#include <string>
 
 namespace wkv::models {
 
-// y = x W^T (+ bias); weight [out, in].
+// x [..., in] times the transposed weight [out, in], plus bias [out].
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+// The same as a module; weight [out, in], or, once quantised, what ops::pack_linear makes of it.
 struct Linear : torch::nn::Module {
-  Linear(int64_t in, int64_t out, bool with_bias = false) : weight(register_parameter("weight", at::empty({out, in}))) {
-    if (with_bias) bias = register_parameter("bias", at::empty({out}));
-  }
-  at::Tensor forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+  Linear(int64_t in, int64_t out, bool with_bias = false);
+  at::Tensor forward(const at::Tensor& x) const;
+  // In fp32 (fp64 for fp64 x), not rounded to the dtype of x where that costs nothing.
+  at::Tensor forward_float(const at::Tensor& x) const;
+  // Replaces the weight by one in the format "int8" or "int4", which takes no part in training.
+  void quantize(const std::string& format);
+  bool quantized() const { return weight.scalar_type() == at::kByte; }
+  int64_t inputs() const { return inputs_; }
+  int64_t outputs() const { return outputs_; }
+
   at::Tensor weight, bias;
+
+ private:
+  int64_t inputs_, outputs_;
+};
+
+// Rows of weight [vocabulary, width] by token.
+struct Embedding : torch::nn::Module {
+  Embedding(int64_t vocabulary, int64_t width) : weight(register_parameter("weight", at::empty({vocabulary, width}))) {}
+  at::Tensor forward(const at::Tensor& tokens) const { return at::embedding(weight, tokens); }
+  at::Tensor weight;
 };
 
 // LayerNorm over the last dimension, eps 1e-5.

@@ -50,7 +50,7 @@ struct ResidualStack {
   // Its parts are registered in the model under the published names.
   template <typename Options>
   ResidualStack(torch::nn::Module& model, const Options& o, MixForm form)
-      : emb(model.register_module("emb", std::make_shared<Linear>(o.width, o.vocab))) {
+      : emb(model.register_module("emb", std::make_shared<Embedding>(o.vocab, o.width))) {
     torch::nn::ModuleList list;
     for (int64_t layer = 0; layer < o.layers; ++layer) {
       blocks.push_back(std::make_shared<ResidualBlock<TimeMix>>(o, layer, form));
@@ -75,7 +75,7 @@ struct ResidualStack {
 
   // Tokens [B, T] to the final hidden values [B, T, C].
   at::Tensor run(const at::Tensor& tokens, State& state, const Sequences& sequences) const {
-    at::Tensor x = blocks.front()->ln0->forward(at::embedding(emb->weight, tokens));
+    at::Tensor x = blocks.front()->ln0->forward(emb->forward(tokens));
     for (size_t layer = 0; layer < blocks.size(); ++layer)
       x = blocks[layer]->forward(x, &state.entries[layer * kEntries], sequences);
     return ln_out->forward(x);
@@ -101,7 +101,7 @@ struct ResidualStack {
     return logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
   }
 
-  std::shared_ptr<Linear> emb;  // only its weight [V, C] is used: rows are looked up
+  std::shared_ptr<Embedding> emb;
   std::vector<std::shared_ptr<ResidualBlock<TimeMix>>> blocks;
   std::shared_ptr<LayerNorm> ln_out;
   std::shared_ptr<Linear> head;

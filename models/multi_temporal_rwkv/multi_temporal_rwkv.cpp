@@ -31,7 +31,7 @@ MultiTemporalRWKVOptions complete_multi_temporal(MultiTemporalRWKVOptions option
 }  // namespace
 
 struct MultiTemporalRWKVImpl::Parts {
-  std::shared_ptr<Linear> emb;  // only its weight [V, C] is used: rows are looked up
+  std::shared_ptr<Embedding> emb;
   std::vector<std::shared_ptr<RWKV4Block>> blocks;
   std::shared_ptr<LayerNorm> ln_out;
   std::shared_ptr<Linear> convert3;  // [P, C]: the perspectives' weights
@@ -41,7 +41,7 @@ struct MultiTemporalRWKVImpl::Parts {
 MultiTemporalRWKVImpl::MultiTemporalRWKVImpl(const MultiTemporalRWKVOptions& options, bool initialise)
     : options_(complete_multi_temporal(options)), parts_(std::make_shared<Parts>()) {
   const RWKV4Options& base = options_.base;
-  parts_->emb = register_module("emb", std::make_shared<Linear>(base.width, base.vocab));
+  parts_->emb = register_module("emb", std::make_shared<Embedding>(base.vocab, base.width));
   torch::nn::ModuleList blocks;
   for (int64_t layer = 0; layer < base.layers; ++layer) {
     const std::vector<int64_t> mix_shape = {options_.perspectives, 1, 1, base.width};
@@ -102,7 +102,7 @@ std::vector<LanguageModel::StateEntry> MultiTemporalRWKVImpl::state_entries() co
 
 at::Tensor MultiTemporalRWKVImpl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
   const Perspectives perspectives(options_.perspectives, sequences, tokens.device());
-  const at::Tensor embedding = at::embedding(parts_->emb->weight, tokens);
+  const at::Tensor embedding = parts_->emb->forward(tokens);
   at::Tensor x = perspectives.fold(parts_->blocks.front()->ln0->forward(embedding));
   State folded = perspectives.read(state);
   auto entry = folded.entries.begin();

@@ -34,7 +34,7 @@ RRWKVOptions complete_rrwkv(RRWKVOptions o) {
 }  // namespace
 
 struct RRWKVImpl::Parts {
-  std::shared_ptr<Linear> emb;  // only its weight [V, C] is used: rows are looked up
+  std::shared_ptr<Embedding> emb;
   std::vector<std::shared_ptr<RRWKVBlock>> blocks;
   std::shared_ptr<LayerNorm> ln_out;
   std::shared_ptr<Linear> head;
@@ -43,7 +43,7 @@ struct RRWKVImpl::Parts {
 RRWKVImpl::RRWKVImpl(const RRWKVOptions& options, bool initialise)
     : options_(complete_rrwkv(options)), parts_(std::make_shared<Parts>()) {
   const RWKV4Options& base = options_.base;
-  parts_->emb = register_module("emb", std::make_shared<Linear>(base.width, base.vocab));
+  parts_->emb = register_module("emb", std::make_shared<Embedding>(base.vocab, base.width));
   torch::nn::ModuleList blocks;
   for (int64_t layer = 0; layer < base.layers; ++layer) {
     parts_->blocks.push_back(std::make_shared<RRWKVBlock>(options_, layer));
@@ -112,7 +112,7 @@ at::Tensor RRWKVImpl::run(const at::Tensor& tokens, State& state, const Sequence
   at::Tensor& pos = state.entries.back().tensor;
   const at::Tensor positions = sequences.read(pos);
   const Segments segments(positions, options_.interval, sequences, tokens);
-  at::Tensor x = parts_->blocks.front()->ln0->forward(at::embedding(parts_->emb->weight, tokens));
+  at::Tensor x = parts_->blocks.front()->ln0->forward(parts_->emb->forward(tokens));
   auto entry = state.entries.begin();
   for (const auto& block : parts_->blocks) x = block->forward(x, entry, segments, sequences);
   sequences.write(pos, sequences.cu_seqlens ? positions + sequences.cu_seqlens->diff().to(positions.device())

@@ -13,10 +13,6 @@ namespace {
 // wkv4 takes exponents: half-precision models compute them in fp32.
 at::Tensor exponent_precision(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
 
-at::Tensor linear_in_exponent_precision(const at::Tensor& x, const Linear& linear) {
-  return at::linear(exponent_precision(x), exponent_precision(linear.weight));
-}
-
 }  // namespace
 
 at::Tensor mix_perspectives(const at::Tensor& x, const at::Tensor& difference, const at::Tensor& mix) {
@@ -57,8 +53,8 @@ at::Tensor RWKV4TimeMix::average(const Inputs& inputs, at::Tensor& wkv, const Se
 
 at::Tensor RWKV4TimeMix::average(const Inputs& inputs, const at::Tensor& decay, const at::Tensor& first,
                                  at::Tensor& wkv, const Sequences& sequences) const {
-  const at::Tensor k = linear_in_exponent_precision(inputs.key, *key);
-  const at::Tensor v = linear_in_exponent_precision(inputs.value, *value);
+  const at::Tensor k = key->forward_float(inputs.key);
+  const at::Tensor v = value->forward_float(inputs.value);
   const at::Tensor y = wkv4(exponent_precision(decay), exponent_precision(first), k, v, wkv, sequences);
   return y.to(inputs.key.scalar_type());
 }

@@ -13,7 +13,7 @@
 namespace wkv::models {
 
 struct RWKV4Impl::Parts {
-  std::shared_ptr<Linear> emb;  // only its weight [V, C] is used: rows are looked up
+  std::shared_ptr<Embedding> emb;
   std::vector<std::shared_ptr<RWKV4Block>> blocks;
   std::shared_ptr<LayerNorm> ln_out;
   std::shared_ptr<Linear> head;
@@ -22,7 +22,7 @@ struct RWKV4Impl::Parts {
 
 RWKV4Impl::RWKV4Impl(RWKV4Options options, bool initialise)
     : options_(complete(options)), parts_(std::make_shared<Parts>()) {
-  parts_->emb = register_module("emb", std::make_shared<Linear>(options_.width, options_.vocab));
+  parts_->emb = register_module("emb", std::make_shared<Embedding>(options_.vocab, options_.width));
   torch::nn::ModuleList blocks;
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
     parts_->blocks.push_back(std::make_shared<RWKV4Block>(options_, layer, std::vector<int64_t>{1, 1, options_.width}));
@@ -82,7 +82,7 @@ std::vector<LanguageModel::StateEntry> RWKV4Impl::state_entries() const {
 }
 
 at::Tensor RWKV4Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
-  const at::Tensor embedding = at::embedding(parts_->emb->weight, tokens);
+  const at::Tensor embedding = parts_->emb->forward(tokens);
   at::Tensor x = parts_->blocks.front()->ln0->forward(embedding);
   auto entry = state.entries.begin();
   for (const auto& block : parts_->blocks) x = block->forward(x, embedding, entry, sequences);

@@ -9,12 +9,13 @@
 #include "layers/parameter_groups.h"
 #include "layers/precision.h"
 #include "rwkv7/blocks.h"
+#include "rwkv7/decode.h"
 #include "rwkv7/options.h"
 
 namespace wkv::models {
 
 struct RWKV7Impl::Parts {
-  std::shared_ptr<Linear> emb;  // only its weight [V, C] is used: rows are looked up
+  std::shared_ptr<Embedding> emb;
   std::vector<std::shared_ptr<RWKV7Block>> blocks;
   std::shared_ptr<LayerNorm> ln_out;
   std::shared_ptr<Linear> head;
@@ -25,7 +26,7 @@ struct RWKV7Impl::Parts {
 
 RWKV7Impl::RWKV7Impl(RWKV7Options options, bool initialise)
     : options_(complete(std::move(options))), parts_(std::make_shared<Parts>()) {
-  parts_->emb = register_module("emb", std::make_shared<Linear>(options_.width, options_.vocab));
+  parts_->emb = register_module("emb", std::make_shared<Embedding>(options_.vocab, options_.width));
   torch::nn::ModuleList blocks;
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
     parts_->blocks.push_back(std::make_shared<RWKV7Block>(options_, layer));
@@ -65,8 +66,13 @@ std::vector<LanguageModel::StateEntry> RWKV7Impl::state_entries() const {
 }
 
 at::Tensor RWKV7Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
-  at::Tensor x = at::embedding(parts_->emb->weight, tokens);
+  at::Tensor x = parts_->emb->forward(tokens);
   if (options_.input_norm) x = parts_->blocks.front()->ln0->forward(x);
+  if (sequences.slots) {
+    if (const auto decoded = decode_blocks(parts_->blocks, x, state, *sequences.slots)) {
+      return parts_->ln_out->forward(*decoded);
+    }
+  }
   at::Tensor first_value;
   for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
     const RWKV7Block& block = *parts_->blocks[layer];

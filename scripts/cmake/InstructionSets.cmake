@@ -16,7 +16,7 @@ function(wkv_instruction_set_kernels target)
     if(NOT TARGET ${object})
       add_library(${object} OBJECT)
       target_link_libraries(${object} PRIVATE LibTorch::headers)
-      target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR}/extension)
+      target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR}/extension ${PROJECT_SOURCE_DIR}/extension/include)
       target_compile_definitions(${object} PRIVATE WKV_ISA=${isa})
       # -O3 and contraction: the loops are written to be vectorised and fused; results stay within each op's tolerance.
       target_compile_options(${object} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math ${WKV_ISA_FLAGS_${isa}})

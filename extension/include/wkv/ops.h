@@ -139,17 +139,20 @@ WKV_API at::Tensor ms_deform_attn(const at::Tensor& value, const at::Tensor& spa
                                   const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
                                   const at::Tensor& attention_weights);
 
-// A weight matrix [N, K], fp32, bf16 or fp16, packed for products with few rows, in which each weight is read once and
-// the memory is the limit; internal (torch.ops.wkv._pack_linear ...). format: "fp32" and "bf16" round to that; "int8"
-// has a scale for each row, "int4" (4.5 bits a weight) one for each 32 columns; "w8a8" and "w4a8" are the same, but
-// products round x to 8 bits, which is faster. Returns a uint8 tensor [N + 1, bytes of
-// a row], which says itself what it holds.
+// The product of few rows x [..., K] with a matrix [N, K], transposed, plus bias [N], as at::linear gives it, but at
+// the bandwidth of the memory; internal (torch.ops.wkv._thin_linear). x, weight: fp32, bf16 or fp16 each; bias: fp32 or
+// of the dtype of x; summed in fp32. Any number of rows; for many, a matrix product is faster. No gradient.
+WKV_API at::Tensor thin_linear(const at::Tensor& x, const at::Tensor& weight,
+                               const std::optional<at::Tensor>& bias = std::nullopt);
+
+// A weight matrix [N, K], fp32, bf16 or fp16, quantised; internal (torch.ops.wkv._pack_linear ...). format: "int8" has
+// a scale for each row, "int4" (4.5 bits a weight) one for each 32 columns. Returns a uint8 tensor [N + 1, bytes of a
+// row], which says itself what it holds.
 WKV_API at::Tensor pack_linear(const at::Tensor& weight, const std::string& format);
-// The product of x [..., K], fp32, bf16 or fp16, with the transposed matrix, plus bias [N], fp32 or of the dtype of x;
-// summed in fp32. Any number of rows; for many, unpacking and a matrix product is faster. No gradient.
+// As thin_linear, with a packed matrix; x is rounded to 8 bits, with a scale for every 32 columns.
 WKV_API at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed,
                                  const std::optional<at::Tensor>& bias = std::nullopt);
-// What it holds, fp32 [N, K].
-WKV_API at::Tensor unpack_linear(const at::Tensor& packed);
+// What it holds, [N, K] of dtype fp32, bf16 or fp16.
+WKV_API at::Tensor unpack_linear(const at::Tensor& packed, at::ScalarType dtype = at::kFloat);
 
 }  // namespace wkv::ops

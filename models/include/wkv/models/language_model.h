@@ -20,6 +20,9 @@ class WKV_API Model : public torch::nn::Module {
   virtual std::string config_json() const = 0;  // the upstream config's keys, as a JSON object
   // What a file of it must say beside its tensors: safetensors' metadata.
   virtual std::map<std::string, std::string> metadata() const { return {}; }
+  // Replaces the matrices by quantised ones, "int8" or "int4"; the rest, and the embedding, stay as they are. On the
+  // CPU, for inference. Throws wkv::Error for another format, and for a model that is quantised already.
+  void quantize(const std::string& format);
 };
 
 struct Output {

@@ -1,0 +1,51 @@
+#include "layers/linear.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include "layers/precision.h"
+#include "wkv/ops.h"
+
+namespace wkv::models {
+namespace {
+
+// So few that reading the weights takes longer than multiplying: a matrix product of more is faster.
+bool has_few_rows(const at::Tensor& x) {
+  constexpr int64_t kFewRows = 8;
+  return x.is_cpu() && x.numel() <= kFewRows * x.size(-1) && x.scalar_type() != at::kDouble;
+}
+
+bool is_decoding(const at::Tensor& x) { return has_few_rows(x) && !at::GradMode::is_enabled(); }
+
+std::optional<at::Tensor> given(const at::Tensor& bias) { return bias.defined() ? std::optional(bias) : std::nullopt; }
+
+}  // namespace
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (is_decoding(x) && x.scalar_type() == weight.scalar_type()) return ops::thin_linear(x, weight, given(bias));
+  return at::linear(x, weight, given(bias));
+}
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias)
+    : weight(register_parameter("weight", at::empty({out, in}))), inputs_(in), outputs_(out) {
+  if (with_bias) bias = register_parameter("bias", at::empty({out}));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  if (!quantized()) return models::linear(x, weight, bias);
+  if (has_few_rows(x)) return ops::packed_linear(x, weight, given(bias));
+  return at::linear(x, ops::unpack_linear(weight, x.scalar_type()), given(bias));
+}
+
+at::Tensor Linear::forward_float(const at::Tensor& x) const {
+  if (quantized() || !is_decoding(x)) return at_least_float(forward(x));
+  return ops::thin_linear(x.to(at::kFloat), weight, given(bias));
+}
+
+void Linear::quantize(const std::string& format) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor dense = weight.scalar_type() == at::kDouble ? weight.to(at::kFloat) : weight;
+  weight.set_requires_grad(false);
+  weight.set_data(ops::pack_linear(dense, format));
+}
+
+}  // namespace wkv::models
