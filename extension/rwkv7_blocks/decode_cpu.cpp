@@ -51,7 +51,8 @@ bool rwkv7::can_decode(const rwkv7::Decode& model) {
 
 void rwkv7::decode(const rwkv7::Decode& model, const int64_t* slots, int64_t batch, float* x) {
   if (batch == 0) return;
-  const int64_t width = model.heads * model.head_size, inputs = thin_inputs(batch);
+  const int64_t width = model.heads * model.head_size, together = thin_inputs(batch),
+                inputs = (batch + together - 1) / together * together;
   const rwkv7::DecodeLayer* const layers_end = model.layers + model.layer_count;
   const bool packed = std::any_of(model.layers, layers_end, any_packed);
   int64_t ffn_width = 0, ranks[kRwkv7LowRanks] = {};

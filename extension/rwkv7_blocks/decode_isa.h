@@ -8,13 +8,12 @@
 
 namespace wkv::WKV_ISA {
 
-// y[i] += x[i] W for columns first, ..., first + 64 of W [rows, columns], or as many as there are; kInputs rows of x.
+// y[i] += x[i] W for columns first, ..., last - 1 of W [rows, columns]; kInputs rows of x.
 template <int kInputs, class P>
-inline void add_columns(const P* weights, int64_t rows, int64_t columns, int64_t first, const float* x,
+inline void add_columns(const P* weights, int64_t rows, int64_t columns, int64_t first, int64_t last, const float* x,
                         int64_t x_stride, float* y, int64_t y_stride) {
   constexpr int W = kLanes<float>, kVectors = 64 / W < 8 / kInputs * 4 ? 64 / W : 8 / kInputs * 4;
   constexpr int64_t kRowsAhead = 16;
-  const int64_t last = first + 64 < columns ? first + 64 : columns;
   for (int64_t n = first; n < last; n += kVectors * W) {
     Vec<float> sums[kVectors][kInputs] = {};
     for (int64_t k = 0; k < rows; ++k) {
@@ -152,7 +151,7 @@ class Rwkv7Step {
     for (int64_t row = 0; row < s_.inputs; ++row) {
       for (int64_t n = first; n < last; ++n) to[row * rank + n] = 0;
     }
-    add_low_rank(of(matrix.down), width_, rank, first, from.values, width_, to, rank);
+    add_low_rank(of(matrix.down), width_, rank, first, last, from.values, width_, to, rank);
     if (i != 0 && i != 2) return;
     for (int64_t row = 0; row < s_.inputs; ++row) {
       float* const values = to + row * rank;
@@ -163,11 +162,11 @@ class Rwkv7Step {
     }
   }
 
-  void add_low_rank(const P* weights, int64_t rows, int64_t columns, int64_t first, const float* x, int64_t x_stride,
-                    float* y, int64_t y_stride) const {
-    if (s_.inputs == 1) return add_columns<1>(weights, rows, columns, first, x, x_stride, y, y_stride);
+  void add_low_rank(const P* weights, int64_t rows, int64_t columns, int64_t first, int64_t last, const float* x,
+                    int64_t x_stride, float* y, int64_t y_stride) const {
+    if (s_.inputs == 1) return add_columns<1>(weights, rows, columns, first, last, x, x_stride, y, y_stride);
     for (int64_t row = 0; row < s_.inputs; row += 2) {
-      add_columns<2>(weights, rows, columns, first, x + row * x_stride, x_stride, y + row * y_stride, y_stride);
+      add_columns<2>(weights, rows, columns, first, last, x + row * x_stride, x_stride, y + row * y_stride, y_stride);
     }
   }
 
@@ -184,22 +183,34 @@ class Rwkv7Step {
   // Rows first, ..., last - 1 of y = x W^T.
   void multiply_rows(const rwkv7::DecodeMatrix& matrix, const DecodeRows& from, int64_t first, int64_t last, float* y,
                      int64_t y_stride) const {
+    // Of more rows of x than a kernel takes, the later ones find the weights in the cache.
+    const int64_t together = least(s_.inputs, kThinInputs), part = together < s_.inputs ? kPackedSums : last - first;
+    for (int64_t n = first; n < last; n += part) {
+      for (int64_t i = 0; i < s_.inputs; i += together) {
+        multiply_part(matrix, from, i, together, n, least(n + part, last), y + i * y_stride, y_stride);
+      }
+    }
+  }
+
+  // The same for rows of x from i on, as many as a kernel takes; y: of the row i.
+  void multiply_part(const rwkv7::DecodeMatrix& matrix, const DecodeRows& from, int64_t i, int64_t count, int64_t first,
+                     int64_t last, float* y, int64_t y_stride) const {
     if (!matrix.packed_row_bytes) {
-      const ThinInputs inputs{from.values, s_.inputs, from.columns};
+      const ThinInputs inputs{from.values + i * from.columns, count, from.columns};
       return multiply_thin_rows<P>(matrix.data, from.columns, first, last, inputs, y, y_stride);
     }
     const PackedFormat format = packed_format_of(matrix);
-    const PackedInputs inputs{from.groups, s_.inputs, from.columns / kPackedGroup};
-    const int64_t block_bytes = kPackedRows * matrix.packed_row_bytes;
+    const int64_t groups = from.columns / kPackedGroup, block_bytes = kPackedRows * matrix.packed_row_bytes;
+    const PackedInputs inputs{from.groups + i * groups, count, groups};
     const char* const blocks = static_cast<const char*>(matrix.data);
     float sums[kPackedInputs * kPackedSums];
     for (int64_t n = first; n < last; n += kPackedSums) {
-      const int64_t count = least(kPackedSums, last - n);
-      s_.packed.multiply[static_cast<int>(format)]({blocks + n / kPackedRows * block_bytes, count / kPackedRows,
+      const int64_t rows = least(kPackedSums, last - n);
+      s_.packed.multiply[static_cast<int>(format)]({blocks + n / kPackedRows * block_bytes, rows / kPackedRows,
                                                     block_bytes, packed_lines(format, matrix.columns)},
                                                    inputs, sums);
-      for (int64_t i = 0; i < s_.inputs; ++i) {
-        for (int64_t r = 0; r < count; ++r) y[i * y_stride + n + r] = sums[i * kPackedSums + r];
+      for (int64_t j = 0; j < count; ++j) {
+        for (int64_t r = 0; r < rows; ++r) y[j * y_stride + n + r] = sums[j * kPackedSums + r];
       }
     }
   }
@@ -220,7 +231,7 @@ class Rwkv7Step {
       // In parts that fit a small array.
       for (int64_t first = task * rows, end = least(first + rows, matrix.rows); first < end; first += kPart) {
         const int64_t last = least(first + kPart, end);
-        float y[kThinInputs * kPart];
+        float y[rwkv7::kMostDecodeRows * kPart];
         multiply_rows(matrix, from, first, last, y - first, kPart);
         for (int64_t row = 0; row < s_.batch; ++row) {
           for_vectors(last - first, [&](int64_t i) { use(row, first + i, load(y + row * kPart + i)); });
@@ -243,13 +254,12 @@ class Rwkv7Step {
     const rwkv7::DecodeLowRank* const low_ranks[kRwkv7LowRanks] = {&layer.decay, &layer.rate, &layer.gate,
                                                                    &layer.value_residual};
     const int64_t N = head_size_, begin = head * N;
-    alignas(64) float from_low_rank[kRwkv7LowRanks][kThinInputs * kMostDecodeHeadSize];
+    alignas(64) float from_low_rank[kRwkv7LowRanks][rwkv7::kMostDecodeRows * kMostDecodeHeadSize];
     for (int i = 0; i < (first ? 3 : 4); ++i) {
       const int64_t rank = low_ranks[i]->rank;
       for_vectors(s_.inputs * N, [&](int64_t n) { store(from_low_rank[i] + n, Vec<float>{}); });
-      for (int64_t n = 0; n < N; n += 64) {
-        add_low_rank(of(low_ranks[i]->up), rank, width_, begin + n, s_.hidden[i], rank, from_low_rank[i] - begin, N);
-      }
+      add_low_rank(of(low_ranks[i]->up), rank, width_, begin, begin + N, s_.hidden[i], rank, from_low_rank[i] - begin,
+                   N);
     }
     const Rwkv7HeadParameters<P> parameters{of(layer.decay.bias) + begin,
                                             of(layer.rate.bias) + begin,

@@ -48,8 +48,14 @@ Tensor thin_linear_cpu(Tensor x, Tensor weight, std::optional<Tensor> bias) {
   constexpr int64_t kWorthwhile = 1 << 17;  // bytes of weights to give to a thread at least: some 10 microseconds
   const int64_t row_work = std::max<int64_t>(1, columns * element_bytes(weight) * (padded_inputs / together));
   parallel_for(0, outputs, kWorthwhile / row_work + 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = 0; i < inputs; i += together) {
-      multiply(weights, columns, first, last, {x_rows + i * stride, together, stride}, y_rows + i * outputs, outputs);
+    // Of more rows of x than a kernel takes, the later ones find the weights in the cache.
+    constexpr int64_t kRowsInCache = 64;
+    const int64_t part = together < inputs ? kRowsInCache : last - first;
+    for (int64_t n = first; n < last; n += part) {
+      for (int64_t i = 0; i < inputs; i += together) {
+        multiply(weights, columns, n, std::min(n + part, last), {x_rows + i * stride, together, stride},
+                 y_rows + i * outputs, outputs);
+      }
     }
     for (int64_t i = 0; i < inputs; ++i) {
       float* const row = y_rows + i * outputs;

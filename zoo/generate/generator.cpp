@@ -1,7 +1,10 @@
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/clone.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "generate/text_run.h"
@@ -21,30 +24,44 @@ struct Generator::Run {
   Run(models::LanguageModel& model_, const zoo::Tokenizer& tokenizer, GenerateOptions options)
       : model(model_), text(tokenizer, std::move(options), model.vocab_size()) {}
 
-  void start(const Context& context) {
-    text.result.context = context.state.empty() ? Context{model.initial_state(1), {}} : context;
-    if (text.result.context.state.batch() != 1) {
-      throw Error(ErrorCode::invalid_argument, fmt::format("generate: the state must be of one sequence, got {}",
-                                                           text.result.context.state.batch()));
+  void start(const Context& from) {
+    context = from.state.empty() ? Context{model.initial_state(1), {}} : from;
+    if (context.state.batch() != 1) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("generate: the state must be of one sequence, got {}", context.state.batch()));
     }
+    context = copy_of(context);  // steps write in place
+    in_place = std::ranges::none_of(context.state.entries,
+                                    [](const auto& entry) { return models::State::grows(entry.name); });
   }
 
   void read(std::vector<int64_t> tokens) {
     if (tokens.empty()) return;
-    Context& context = text.result.context;
     const at::Device device = context.state.entries.front().tensor.device();
     const at::Tensor row =
-        at::from_blob(tokens.data(), {1, static_cast<int64_t>(tokens.size())}, at::TensorOptions().dtype(at::kLong))
+        at::from_blob(tokens.data(), {static_cast<int64_t>(tokens.size())}, at::TensorOptions().dtype(at::kLong))
             .to(device);
-    auto [hidden, state] = model.read(row, context.state);
-    context = {std::move(state), hidden.unsqueeze(1).clone()};
+    if (in_place && tokens.size() == 1) {
+      const at::Tensor slot = at::zeros({1}, row.options());
+      context.hidden = model.decode(row, context.state, slot).unsqueeze(1);
+    } else {
+      auto [hidden, state] = model.read(row.unsqueeze(0), context.state);
+      context = {std::move(state), hidden.unsqueeze(1).clone()};
+    }
   }
 
   void step() {
-    const auto token = text.draw(model.logits(text.result.context.hidden).flatten());
+    const auto token = text.draw(model.logits(context.hidden).flatten());
     if (token) read({*token});
   }
 
+  static Context copy_of(Context context) {
+    for (auto& entry : context.state.entries) entry.tensor = entry.tensor.clone();
+    return context;
+  }
+
+  Context context;
+  bool in_place = false;
   models::LanguageModel& model;
   TextRun text;
 };
@@ -76,7 +93,10 @@ std::optional<std::string> Generator::next() {
   return piece.empty() ? std::nullopt : std::optional(std::move(piece));
 }
 
-const GenerateResult& Generator::result() const { return run_->text.result; }
+const GenerateResult& Generator::result() const {
+  run_->text.result.context = Run::copy_of(run_->context);
+  return run_->text.result;
+}
 
 GenerateResult generate(models::LanguageModel& model, const zoo::Tokenizer& tokenizer, std::string_view prompt,
                         const GenerateOptions& options, const Context& context,

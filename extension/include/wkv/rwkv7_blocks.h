@@ -56,7 +56,7 @@ WKV_API bool can_decode(const Decode& model);
 
 // x [batch, C]: of the embedded tokens, normalised by ln0; becomes what ln_out is to be given. slots: row i's state is
 // the pools' row slots[i]; distinct and within the pools. Up to kMostDecodeRows rows.
-inline constexpr int64_t kMostDecodeRows = 8;
+inline constexpr int64_t kMostDecodeRows = 32;
 WKV_API void decode(const Decode& model, const int64_t* slots, int64_t batch, float* x);
 
 // --- the parts of a block for many tokens; rows of tokens [tokens, C] are of P unless they are float ---
