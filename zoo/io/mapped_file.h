@@ -18,8 +18,8 @@ class MappedFile : public std::enable_shared_from_this<MappedFile> {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  // Keeps the file mapped for a user of one part. With the last copy of what it returns, the part's whole pages leave the
-  // memory, and with them what was written there: nothing else may use them then.
+  // Keeps the file mapped for a user of one part. With the last copy of what it returns, the part's whole pages leave
+  // the memory, and with them what was written there: nothing else may use them then.
   WKV_API std::shared_ptr<void> share(std::span<std::byte> part);
 
   std::span<std::byte> bytes() const { return bytes_; }
