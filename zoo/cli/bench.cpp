@@ -110,9 +110,9 @@ void run_bench(const BenchArguments& arguments) {
 }
 
 // Numbers separated by commas, each from 1 to `most`.
-void add_counts(CLI::App& command, const std::string& name, std::vector<int64_t>& counts, int64_t most,
-                const std::string& text) {
-  command.add_option(name, counts, text)
+CLI::Option* add_counts(CLI::App& command, const std::string& name, std::vector<int64_t>& counts, int64_t most,
+                        const std::string& text) {
+  return command.add_option(name, counts, text)
       ->check(CLI::Range(int64_t{1}, most))
       ->delimiter(',')
       ->allow_extra_args(false)
@@ -130,20 +130,22 @@ void add_bench(CLI::App& app) {
   command->add_option("--config", arguments->config,
                       "Configuration that shapes can't tell: JSON, or the path of a JSON file");
   add_dtypes(*command, arguments->dtypes)->capture_default_str();
-  add_counts(*command, "--batch", options.batches, 1024, "Sequences at once");
-  add_counts(*command, "--prompt", options.prompts, 1 << 17, "Tokens of a prompt");
   add_counts(*command, "--threads", options.threads, 1024, "Numbers of threads (default: one a core)");
-  command->add_option("--decode", options.decode, "Tokens to decode in each sequence")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
-      ->capture_default_str();
-  command->add_option("--rounds", options.rounds, "How often everything is measured")
-      ->check(CLI::Range(int64_t{1}, int64_t{10000}))
-      ->capture_default_str();
-  auto* json = command->add_flag("--json", arguments->json, "One JSON object instead of tables");
-  command
-      ->add_flag("--worker", arguments->worker,
-                 "Answer commands on standard input: decode N, prefill T, logits K, rss, quit")
-      ->excludes(json);
+  const std::initializer_list<CLI::Option*> measuring = {
+      add_counts(*command, "--batch", options.batches, 1024, "Sequences at once"),
+      add_counts(*command, "--prompt", options.prompts, 1 << 17, "Tokens of a prompt"),
+      command->add_option("--decode", options.decode, "Tokens to decode in each sequence")
+          ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+          ->capture_default_str(),
+      command->add_option("--rounds", options.rounds, "How often everything is measured")
+          ->check(CLI::Range(int64_t{1}, int64_t{10000}))
+          ->capture_default_str(),
+      command->add_flag("--json", arguments->json, "One JSON object instead of tables"),
+  };
+  auto* worker =
+      command->add_flag("--worker", arguments->worker,
+                        "Answer commands on standard input: decode N, prefill T, logits K, rss, quit; measure nothing");
+  for (CLI::Option* option : measuring) worker->excludes(option);
   command->callback([arguments] { run_bench(*arguments); });
 }
 
