@@ -4,7 +4,7 @@ import json
 import subprocess
 
 
-class WorkerDied(RuntimeError):
+class WorkerFailed(RuntimeError):
     pass
 
 
@@ -33,8 +33,8 @@ class Worker:
     def _answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise WorkerDied(f"{self.name} ended with status {self.process.wait()}: see {self.log}")
+            raise WorkerFailed(f"{self.name} ended with status {self.process.wait()}: see {self.log}")
         answer = json.loads(line)
         if "error" in answer:
-            raise WorkerDied(f"{self.name}: {answer['error']}")
+            raise WorkerFailed(f"{self.name}: {answer['error']}")
         return answer

@@ -8,7 +8,7 @@ import torch
 from test_cli import PROGRAM, ROOT, error_of, text_of
 
 sys.path.insert(0, str(ROOT / "tests/benchmark"))
-from benchmark_worker import Worker, WorkerDied  # noqa: E402
+from benchmark_worker import Worker, WorkerFailed  # noqa: E402
 
 SMALL = ("--prompt", "4,16", "--decode", 3, "--rounds", 3)
 
@@ -96,7 +96,7 @@ def test_a_worker_times_decoding_and_prompts_and_tells_its_memory(worker):
 
 @pytest.mark.parametrize("command", ["", "dance", "decode", "decode 0", "decode -3", "decode x", "prefill 1e3", "logits 99999999999", "rss 1"])
 def test_a_bad_command_is_answered_and_does_not_end_the_worker(worker, command):
-    with pytest.raises(WorkerDied):
+    with pytest.raises(WorkerFailed):
         worker.ask(command)
     assert worker.ask("rss")["cur_mb"] > 0
 
