@@ -14,6 +14,7 @@ import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -82,18 +83,18 @@ class Engine:
 
 
 def bare_memory(program):
-    """Of our process before it loads anything."""
-    with open(os.devnull, "w") as nothing:
-        child = os.posix_spawn(program, [program, "--version"], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, nothing.fileno(), 1)])
-        return os.wait4(child, 0)[2].ru_maxrss / 1024
+    """Of our process before it loads anything, MiB."""
+    command = [program, "bench", "embedded", "--decode", "1", "--prompt", "1", "--rounds", "1", "--json"]
+    report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return report["dtypes"][0]["resident_mib_before_load"]
 
 
 def engines_for(model, options, threads):
     checkpoint = random_checkpoint(model, options.cache)
-    engines = []
+    engines, start_mb = [], bare_memory(options.program)
     for dtype in options.dtypes:
         command = [options.program, "bench", "--worker", checkpoint, "--dtype", dtype, "--threads", str(threads)]
-        engines.append(Engine(f"libwkv {dtype}", dtype, checkpoint, command, start_mb=bare_memory(options.program)))
+        engines.append(Engine(f"libwkv {dtype}", dtype, checkpoint, command, start_mb=start_mb))
         for peer in options.peers:
             format = PEER_FORMATS[peer].get(dtype)
             if format is None or SHAPES[model].version not in VERSIONS[peer]:

@@ -43,14 +43,16 @@ TimedModel load_timed(const BenchArguments& arguments, const std::string& dtype)
 struct DtypeReport {
   std::string dtype;
   double load_seconds = 0;
-  zoo::ProcessMemory after_load, at_end;
+  zoo::ProcessMemory before_load, after_load, at_end;
   std::vector<zoo::BenchResult> results;
 };
 
 DtypeReport bench_dtype(const BenchArguments& arguments, const std::string& dtype) {
   zoo::forget_peak_memory();
+  DtypeReport report{.dtype = dtype, .before_load = zoo::process_memory()};
   const TimedModel loaded = load_timed(arguments, dtype);
-  DtypeReport report{.dtype = dtype, .load_seconds = loaded.load_seconds, .after_load = zoo::process_memory()};
+  report.load_seconds = loaded.load_seconds;
+  report.after_load = zoo::process_memory();
   report.results = zoo::measure_speed(*loaded.model, arguments.options);
   report.at_end = zoo::process_memory();
   return report;
@@ -59,6 +61,7 @@ DtypeReport bench_dtype(const BenchArguments& arguments, const std::string& dtyp
 nlohmann::ordered_json to_json(const DtypeReport& report) {
   nlohmann::ordered_json json = {{"dtype", report.dtype},
                                  {"load_seconds", report.load_seconds},
+                                 {"resident_mib_before_load", report.before_load.resident},
                                  {"resident_mib_after_load", report.after_load.resident},
                                  {"peak_mib", report.at_end.peak},
                                  {"results", nlohmann::ordered_json::array()}};
@@ -74,8 +77,9 @@ nlohmann::ordered_json to_json(const DtypeReport& report) {
 }
 
 std::string to_text(const DtypeReport& report) {
-  std::string text = fmt::format("{}: loaded in {:.3f} s, {:.0f} MiB resident after it, {:.0f} MiB at most\n",
-                                 report.dtype, report.load_seconds, report.after_load.resident, report.at_end.peak);
+  std::string text = fmt::format(
+      "{}: loaded in {:.3f} s; MiB resident: {:.0f} before it, {:.0f} after it, {:.0f} at most\n", report.dtype,
+      report.load_seconds, report.before_load.resident, report.after_load.resident, report.at_end.peak);
   text += fmt::format("  {:<7} {:>7} {:>6} {:>7} {:>10}   {}\n", "work", "threads", "batch", "tokens", "tokens/s",
                       "lowest - highest");
   for (const zoo::BenchResult& r : report.results) {
