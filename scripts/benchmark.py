@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/benchmark"))
 
 import language_model_peers as peers  # noqa: E402
-from benchmark_worker import Worker  # noqa: E402
+from benchmark_worker import Worker, WorkerFailed  # noqa: E402
 from gguf_files import gguf_file  # noqa: E402
 from random_checkpoints import SHAPES, random_checkpoint, weights_read_for_a_token  # noqa: E402
 from read_bandwidth import ReadBandwidth  # noqa: E402
@@ -252,4 +252,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except WorkerFailed as failure:
+        raise SystemExit(f"benchmark: {failure}") from None

