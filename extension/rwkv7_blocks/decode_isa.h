@@ -175,7 +175,7 @@ class Rwkv7Step {
   static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
   // Rows of a matrix that are one task: a few tasks for each thread, so that one that is held up does less.
   int64_t task_rows(int64_t rows) const {
-    constexpr int64_t kTasksOfThread = 2;
+    constexpr int64_t kTasksOfThread = 4;
     const int64_t part = rows / (kTasksOfThread * s_.threads);
     return (part + kPackedSums - 1) / kPackedSums * kPackedSums + (part < 1 ? kPackedSums : 0);
   }

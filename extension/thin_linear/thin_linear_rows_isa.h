@@ -6,10 +6,12 @@
 namespace wkv::WKV_ISA {
 
 // A vector's lanes hold the sums of kRows rows of the weights times kInputs rows of x, so that one fold makes them all.
+// More than 8 rows side by side are slower.
 template <class io_t, int kInputs>
 void multiply_thin(const io_t* weights, int64_t columns, int64_t first, int64_t last, const ThinInputs& x, float* y,
                    int64_t y_stride) {
-  constexpr int W = kLanes<float>, kRows = W / kInputs, kLineVectors = 64 / (W * static_cast<int>(sizeof(io_t)));
+  constexpr int W = kLanes<float>, kRows = W / kInputs < 8 ? W / kInputs : 8,
+                kLineVectors = 64 / (W * static_cast<int>(sizeof(io_t)));
   constexpr int64_t kAhead = 2048;
   static_assert(kLineVectors > 0);
   const int64_t count = last - first, apart = (count + kRows - 1) / kRows, whole = columns / (W * kLineVectors);
