@@ -1,9 +1,8 @@
 // The decoding step of RWKV-7, in the phases of kernels that run one after the other on all threads. To be included by
 // rwkv7_blocks_isa.cpp only.
 #pragma once
-#include "core/simd/phases.h"
+#include "decode_step/decode_step_isa.h"
 #include "rwkv7_blocks/rows_isa.h"
-#include "thin_linear/thin_linear_rows_isa.h"
 #include "wkv7/wkv7_one_token_isa.h"
 
 namespace wkv::WKV_ISA {
@@ -37,117 +36,69 @@ inline void add_columns(const P* weights, int64_t rows, int64_t columns, int64_t
 // --- the step ---
 
 template <class P>
-class Rwkv7Step {
+class Rwkv7Step : DecodePhases<P> {
  public:
   Rwkv7Step(const Rwkv7DecodeStep& step, void* wkv_scratch)
-      : s_(step),
-        wkv_scratch_(wkv_scratch),
-        head_size_(step.model.head_size),
-        width_(step.model.heads * step.model.head_size),
-        worker_(step.phases) {}
+      : DecodePhases<P>(step), r_(step), wkv_scratch_(wkv_scratch), head_size_(step.model.head_size) {}
 
   void run() {
-    for (int64_t i = 0; i < s_.model.layer_count; ++i) run_layer(s_.model.layers[i], i == 0);
+    for (int64_t i = 0; i < r_.model.layer_count; ++i) run_layer(r_.model.layers[i], i == 0);
   }
 
  private:
   using Layer = rwkv7::DecodeLayer;
-  static const P* of(const void* parameter) { return static_cast<const P*>(parameter); }
+  using DecodePhases<P>::s_;
+  using DecodePhases<P>::width_;
+  using DecodePhases<P>::of;
+  using DecodePhases<P>::least;
 
   void run_layer(const Layer& layer, bool first) {
     const void* const att_mixes[kRwkv7Mixes] = {layer.x_r, layer.x_w, layer.x_k, layer.x_v, layer.x_a, layer.x_g};
-    worker_.run(s_.batch, [&](int64_t row) {
-      shift_and_mix(layer.ln1_weight, layer.ln1_bias, layer.att_shift, layer.att_shift_stride, row, kRwkv7Mixes,
-                    att_mixes, s_.mixed);
-    });
+    this->template shift_and_mix<false>(layer.ln1_weight, layer.ln1_bias, layer.att_shift, layer.att_shift_stride,
+                                        kRwkv7Mixes, att_mixes, r_.mixed);
     multiply_inputs(layer, first);
-    worker_.run(s_.model.heads, [&](int64_t head) { run_head(layer, first, head); });
-    const P* const att_bias = of(layer.att_bias);
-    multiply(layer.output, s_.gated, [&](int64_t row, int64_t n, Vec<float> y) {
-      if (att_bias) y += load_as(att_bias + n);
-      float* const x = s_.x + row * width_ + n;
-      store(x, load(x) + y);
-    });
+    this->worker_.run(r_.model.heads, [&](int64_t head) { run_head(layer, first, head); });
+    this->add_product(layer.output, r_.gated, layer.att_bias);
 
-    worker_.run(s_.batch, [&](int64_t row) {
-      shift_and_mix(layer.ln2_weight, layer.ln2_bias, layer.ffn_shift, layer.ffn_shift_stride, row, 1, &layer.ffn_x_k,
-                    &s_.ffn_mixed);
-    });
-    const int64_t hidden = s_.ffn_hidden.columns;
-    multiply(
-        layer.ffn_key, s_.ffn_mixed,
+    this->template shift_and_mix<false>(layer.ln2_weight, layer.ln2_bias, layer.ffn_shift, layer.ffn_shift_stride, 1,
+                                        &layer.ffn_x_k, &r_.ffn_mixed);
+    this->multiply(
+        layer.ffn_key, r_.ffn_mixed,
         [&](int64_t row, int64_t n, Vec<float> y) {
-          const Vec<float> zero = {}, rectified = y < zero ? zero : y;  // NaN stays
-          store(s_.ffn_hidden.values + row * hidden + n, rectified * rectified);
+          store(r_.ffn_hidden.values + row * r_.ffn_hidden.columns + n, this->squared_relu(y));
         },
-        &s_.ffn_hidden);
-    multiply(layer.ffn_value, s_.ffn_hidden, [&](int64_t row, int64_t n, Vec<float> y) {
-      float* const x = s_.x + row * width_ + n;
-      store(x, load(x) + y);
-    });
+        &r_.ffn_hidden);
+    this->add_product(layer.ffn_value, r_.ffn_hidden, nullptr);
   }
 
-  // The normalised x, mixed with what the sequence's last token had there.
-  void shift_and_mix(const void* weight, const void* bias, void* shifts, int64_t stride, int64_t row, int count,
-                     const void* const* mixes, const DecodeRows* to) const {
-    float* const normal = s_.receptance + row * width_;  // not in use yet
-    normalise(s_.x + row * width_, of(weight), of(bias), width_, kLayerNormEps, normal);
-    P* const shift = static_cast<P*>(shifts) + s_.slots[row] * stride;
-    for_vectors(width_, [&](int64_t i) {
-      const Vec<float> now = load(normal + i), difference = load_as(shift + i) - now;
-      for (int m = 0; m < count; ++m) {
-        store(to[m].values + row * width_ + i, fma(difference, load_as(of(mixes[m]) + i), now));
-      }
-      store_as(shift + i, now);
-    });
-    for (int m = 0; m < count; ++m) quantize(to[m], row, 0, width_);
-  }
-
-  void quantize(const DecodeRows& rows, int64_t row, int64_t first, int64_t count) const {
-    if (!rows.groups) return;
-    const int64_t at = row * rows.columns + first;
-    s_.packed.quantize(rows.values + at, count, rows.groups + at / kPackedGroup);
-  }
-
-  // Receptance, key and value, and the first halves of the products of low rank, are of one phase.
+  // Receptance, key and value, and the first halves of the products of low rank.
   void multiply_inputs(const Layer& layer, bool first) {
-    struct Product {
-      const rwkv7::DecodeMatrix& matrix;
-      const DecodeRows& from;
-      float* to;
-    };
-    const Product products[] = {{layer.receptance, s_.mixed[0], s_.receptance},
-                                {layer.key, s_.mixed[2], s_.key},
-                                {layer.value, s_.mixed[3], s_.value}};
     struct LowRankProduct {
       const rwkv7::DecodeLowRank& matrix;
       const DecodeRows& from;
     };
-    const LowRankProduct low_ranks[kRwkv7LowRanks] = {{layer.decay, s_.mixed[1]},
-                                                      {layer.rate, s_.mixed[4]},
-                                                      {layer.gate, s_.mixed[5]},
-                                                      {layer.value_residual, s_.mixed[3]}};
-    const int64_t rows_of_task = task_rows(width_), tasks_of_matrix = (width_ + rows_of_task - 1) / rows_of_task;
-    int64_t tasks = 3 * tasks_of_matrix;
-    for (int i = 0; i < (first ? 3 : 4); ++i) tasks += (low_ranks[i].matrix.rank + 63) / 64;
-    worker_.run(tasks, [&](int64_t task) {
-      if (task < 3 * tasks_of_matrix) {
-        const Product& product = products[task / tasks_of_matrix];
-        const int64_t begin = task % tasks_of_matrix * rows_of_task;
-        multiply_rows(product.matrix, product.from, begin, least(begin + rows_of_task, width_), product.to, width_);
-        return;
-      }
-      int64_t block = task - 3 * tasks_of_matrix;
-      int i = 0;
-      for (; block >= (low_ranks[i].matrix.rank + 63) / 64; ++i) block -= (low_ranks[i].matrix.rank + 63) / 64;
-      multiply_down(low_ranks[i].matrix, low_ranks[i].from, block * 64, i);
-    });
+    const LowRankProduct low_ranks[kRwkv7LowRanks] = {{layer.decay, r_.mixed[1]},
+                                                      {layer.rate, r_.mixed[4]},
+                                                      {layer.gate, r_.mixed[5]},
+                                                      {layer.value_residual, r_.mixed[3]}};
+    int64_t blocks = 0;
+    for (int i = 0; i < (first ? 3 : 4); ++i) blocks += (low_ranks[i].matrix.rank + 63) / 64;
+    this->multiply_all({{layer.receptance, r_.mixed[0], r_.receptance},
+                        {layer.key, r_.mixed[2], r_.key},
+                        {layer.value, r_.mixed[3], r_.value}},
+                       blocks, [&](int64_t block) {
+                         int i = 0;
+                         for (; block >= (low_ranks[i].matrix.rank + 63) / 64; ++i) {
+                           block -= (low_ranks[i].matrix.rank + 63) / 64;
+                         }
+                         multiply_down(low_ranks[i].matrix, low_ranks[i].from, block * 64, i);
+                       });
   }
 
   // Columns first, ..., first + 64 of the low-rank product number i, and their activation.
   void multiply_down(const rwkv7::DecodeLowRank& matrix, const DecodeRows& from, int64_t first, int i) const {
     const int64_t rank = matrix.rank, last = least(first + 64, rank);
-    float* const to = s_.hidden[i];
+    float* const to = r_.hidden[i];
     for (int64_t row = 0; row < s_.inputs; ++row) {
       for (int64_t n = first; n < last; ++n) to[row * rank + n] = 0;
     }
@@ -170,77 +121,6 @@ class Rwkv7Step {
     }
   }
 
-  // --- products with the large matrices ---
-
-  static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-  // Rows of a matrix that are one task: a few tasks for each thread, so that one that is held up does less.
-  int64_t task_rows(int64_t rows) const {
-    constexpr int64_t kTasksOfThread = 4;
-    const int64_t part = rows / (kTasksOfThread * s_.threads);
-    return (part + kPackedSums - 1) / kPackedSums * kPackedSums + (part < 1 ? kPackedSums : 0);
-  }
-
-  // Rows first, ..., last - 1 of y = x W^T.
-  void multiply_rows(const rwkv7::DecodeMatrix& matrix, const DecodeRows& from, int64_t first, int64_t last, float* y,
-                     int64_t y_stride) const {
-    // Of more rows of x than a kernel takes, the later ones find the weights in the cache.
-    const int64_t together = least(s_.inputs, kThinInputs), part = together < s_.inputs ? kPackedSums : last - first;
-    for (int64_t n = first; n < last; n += part) {
-      for (int64_t i = 0; i < s_.inputs; i += together) {
-        multiply_part(matrix, from, i, together, n, least(n + part, last), y + i * y_stride, y_stride);
-      }
-    }
-  }
-
-  // The same for rows of x from i on, as many as a kernel takes; y: of the row i.
-  void multiply_part(const rwkv7::DecodeMatrix& matrix, const DecodeRows& from, int64_t i, int64_t count, int64_t first,
-                     int64_t last, float* y, int64_t y_stride) const {
-    if (!matrix.packed_row_bytes) {
-      const ThinInputs inputs{from.values + i * from.columns, count, from.columns};
-      return multiply_thin_rows<P>(matrix.data, from.columns, first, last, inputs, y, y_stride);
-    }
-    const PackedFormat format = packed_format_of(matrix);
-    const int64_t groups = from.columns / kPackedGroup, block_bytes = kPackedRows * matrix.packed_row_bytes;
-    const PackedInputs inputs{from.groups + i * groups, count, groups};
-    const char* const blocks = static_cast<const char*>(matrix.data);
-    float sums[kPackedInputs * kPackedSums];
-    for (int64_t n = first; n < last; n += kPackedSums) {
-      const int64_t rows = least(kPackedSums, last - n);
-      s_.packed.multiply[static_cast<int>(format)]({blocks + n / kPackedRows * block_bytes, rows / kPackedRows,
-                                                    block_bytes, packed_lines(format, matrix.columns)},
-                                                   inputs, sums);
-      for (int64_t j = 0; j < count; ++j) {
-        for (int64_t r = 0; r < rows; ++r) y[j * y_stride + n + r] = sums[j * kPackedSums + r];
-      }
-    }
-  }
-
-  static PackedFormat packed_format_of(const rwkv7::DecodeMatrix& matrix) {
-    PackedHeader header;
-    __builtin_memcpy(&header, static_cast<const char*>(matrix.data) + matrix.rows * matrix.packed_row_bytes,
-                     sizeof header);
-    return header.format;
-  }
-
-  // A phase: use(row, n, values) for each vector of outputs. quantized: what they become part of.
-  template <class Use>
-  void multiply(const rwkv7::DecodeMatrix& matrix, const DecodeRows& from, const Use& use,
-                const DecodeRows* quantized = nullptr) {
-    const int64_t rows = task_rows(matrix.rows);
-    worker_.run((matrix.rows + rows - 1) / rows, [&](int64_t task) {
-      // In parts that fit a small array.
-      for (int64_t first = task * rows, end = least(first + rows, matrix.rows); first < end; first += kPart) {
-        const int64_t last = least(first + kPart, end);
-        float y[rwkv7::kMostDecodeRows * kPart];
-        multiply_rows(matrix, from, first, last, y - first, kPart);
-        for (int64_t row = 0; row < s_.batch; ++row) {
-          for_vectors(last - first, [&](int64_t i) { use(row, first + i, load(y + row * kPart + i)); });
-          if (quantized) quantize(*quantized, row, first, last - first);
-        }
-      }
-    });
-  }
-
   // --- a head ---
 
   struct HeadRow {  // of one head and one token
@@ -254,11 +134,11 @@ class Rwkv7Step {
     const rwkv7::DecodeLowRank* const low_ranks[kRwkv7LowRanks] = {&layer.decay, &layer.rate, &layer.gate,
                                                                    &layer.value_residual};
     const int64_t N = head_size_, begin = head * N;
-    alignas(64) float from_low_rank[kRwkv7LowRanks][rwkv7::kMostDecodeRows * kMostDecodeHeadSize];
+    alignas(64) float from_low_rank[kRwkv7LowRanks][kMostDecodeRows * kMostDecodeHeadSize];
     for (int i = 0; i < (first ? 3 : 4); ++i) {
       const int64_t rank = low_ranks[i]->rank;
       for_vectors(s_.inputs * N, [&](int64_t n) { store(from_low_rank[i] + n, Vec<float>{}); });
-      add_low_rank(of(low_ranks[i]->up), rank, width_, begin, begin + N, s_.hidden[i], rank, from_low_rank[i] - begin,
+      add_low_rank(of(low_ranks[i]->up), rank, width_, begin, begin + N, r_.hidden[i], rank, from_low_rank[i] - begin,
                    N);
     }
     const Rwkv7HeadParameters<P> parameters{of(layer.decay.bias) + begin,
@@ -271,12 +151,12 @@ class Rwkv7Step {
                                             of(layer.r_k) + begin};
     for (int64_t row = 0; row < s_.batch; ++row) {
       const int64_t at = row * width_ + begin, in_head = row * N;
-      float *const k = s_.key + at, *const v = s_.value + at, *const first_v = s_.first_value + at;
+      float *const k = r_.key + at, *const v = r_.value + at, *const first_v = r_.first_value + at;
       if (first) for_vectors(N, [&](int64_t n) { store(first_v + n, load(v + n)); });
       HeadRow x;
       prepare_head<float, P>(parameters, from_low_rank[0] + in_head, from_low_rank[1] + in_head,
                              from_low_rank[3] + in_head, first_v, N, x.w, k, v, x.a, x.b);
-      const Wkv7Inputs inputs{.r = s_.receptance + at,
+      const Wkv7Inputs inputs{.r = r_.receptance + at,
                               .k = k,
                               .v = v,
                               .a = x.a,
@@ -288,18 +168,15 @@ class Rwkv7Step {
       float* const state = layer.wkv + s_.slots[row] * layer.wkv_stride + head * N * N;
       wkv7_one_token<float>(inputs, {.first_token = 0, .length = 1, .head = 0, .state_before = state}, {x.y, state},
                             {0, 1, 0, N}, wkv_scratch_);
-      finish_head<float, P>(parameters, s_.receptance + at, k, v, from_low_rank[2] + in_head, N, s_.model.ln_x_eps, x.y,
-                            s_.gated.values + at);
-      quantize(s_.gated, row, begin, N);
+      finish_head<float, P>(parameters, r_.receptance + at, k, v, from_low_rank[2] + in_head, N, r_.model.ln_x_eps, x.y,
+                            r_.gated.values + at);
+      this->quantize(r_.gated, row, begin, N);
     }
   }
 
-  static constexpr int64_t kPart = 4 * kPackedSums;
-
-  const Rwkv7DecodeStep& s_;
+  const Rwkv7DecodeStep& r_;
   void* const wkv_scratch_;
-  const int64_t head_size_, width_;
-  PhaseWorker worker_;
+  const int64_t head_size_;
 };
 
 }  // namespace wkv::WKV_ISA

@@ -8,7 +8,7 @@
 namespace wkv {
 namespace {
 
-const Rwkv7Kernels& kernels_of(rwkv7::ParameterType type) { return rwkv7_kernels().of[static_cast<int>(type)]; }
+const Rwkv7Kernels& kernels_of(ParameterType type) { return rwkv7_kernels().of[static_cast<int>(type)]; }
 
 // Tokens of so many channels to give to a thread at least: some 20 microseconds of work.
 int64_t token_grain(int64_t channels) { return (1 << 15) / std::max<int64_t>(1, channels) + 1; }
@@ -43,7 +43,7 @@ void rwkv7::finish(const rwkv7::Finish& in) {
                [&](int64_t first, int64_t last) { kernels_of(in.type).finish(in, first, last); });
 }
 
-void rwkv7::square_relu(rwkv7::ParameterType type, void* x, int64_t count) {
+void rwkv7::square_relu(ParameterType type, void* x, int64_t count) {
   parallel_for(0, count, /*grain=*/1 << 15,
                [&](int64_t first, int64_t last) { kernels_of(type).square_relu(x, first, last); });
 }

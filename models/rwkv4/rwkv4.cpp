@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "rwkv4/blocks.h"
+#include "rwkv4/fused.h"
 #include "rwkv4/options.h"
 #include "rwkv4/past_attention.h"
 
@@ -84,6 +85,11 @@ std::vector<LanguageModel::StateEntry> RWKV4Impl::state_entries() const {
 at::Tensor RWKV4Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
   const at::Tensor embedding = parts_->emb->forward(tokens);
   at::Tensor x = parts_->blocks.front()->ln0->forward(embedding);
+  if (sequences.slots && !parts_->head_q) {
+    if (const auto fused = decode_blocks(parts_->blocks, x, state, *sequences.slots)) {
+      return parts_->ln_out->forward(*fused);
+    }
+  }
   auto entry = state.entries.begin();
   for (const auto& block : parts_->blocks) x = block->forward(x, embedding, entry, sequences);
   x = parts_->ln_out->forward(x);

@@ -4,13 +4,6 @@
 namespace wkv::models {
 namespace {
 
-rwkv7::DecodeMatrix matrix_of(const Linear& linear, Addresses& addresses) {
-  const at::Tensor& weight = linear.weight;
-  addresses.require(!linear.bias.defined());
-  if (linear.quantized()) return {addresses.bytes(weight), linear.outputs(), linear.inputs(), weight.size(1)};
-  return {addresses.parameter(weight), weight.size(0), weight.size(1)};
-}
-
 rwkv7::DecodeLowRank low_rank_of(const at::Tensor& bias, const at::Tensor& down, const at::Tensor& up,
                                  Addresses& addresses) {
   if (!down.defined()) return {};
@@ -20,7 +13,7 @@ rwkv7::DecodeLowRank low_rank_of(const at::Tensor& bias, const at::Tensor& down,
 rwkv7::DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries, at::ScalarType dtype,
                             Addresses& addresses) {
   const auto vector = [&](const at::Tensor& parameter) { return addresses.parameter(parameter); };
-  const auto matrix = [&](const std::shared_ptr<Linear>& linear) { return matrix_of(*linear, addresses); };
+  const auto matrix = [&](const std::shared_ptr<Linear>& linear) { return addresses.matrix(*linear); };
   const RWKV7TimeMix& att = *block.att;
   const RWKV7ChannelMix& ffn = *block.ffn;
   const at::Tensor &att_shift = entries[0].tensor, &wkv = entries[1].tensor, &ffn_shift = entries[2].tensor;
@@ -61,24 +54,10 @@ rwkv7::DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries
 
 }  // namespace
 
-std::optional<rwkv7::ParameterType> rwkv7_parameter_type(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return rwkv7::ParameterType::kFloat;
-    case at::kBFloat16:
-      return rwkv7::ParameterType::kBFloat16;
-    case at::kHalf:
-      return rwkv7::ParameterType::kHalf;
-    default:
-      return std::nullopt;
-  }
-}
-
 std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV7Block>>& blocks, const at::Tensor& x,
                                         State& pool, const at::Tensor& slots) {
-  const auto type = rwkv7_parameter_type(x.scalar_type());
-  if (!type || !x.is_cpu() || x.size(0) > rwkv7::kMostDecodeRows || blocks.empty() || pool.batch() == 0)
-    return std::nullopt;
+  const auto type = parameter_type(x.scalar_type());
+  if (!type || !x.is_cpu() || x.size(0) > kMostDecodeRows || blocks.empty() || pool.batch() == 0) return std::nullopt;
   Addresses addresses(x.scalar_type());
   std::vector<rwkv7::DecodeLayer> layers;
   layers.reserve(blocks.size());

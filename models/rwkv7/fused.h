@@ -13,10 +13,8 @@
 
 namespace wkv::models {
 
-std::optional<rwkv7::ParameterType> rwkv7_parameter_type(at::ScalarType dtype);
-
 // x [B, 1, C], the normalised embeddings, through all blocks; the pool's rows `slots` are stepped in place. Up to
-// rwkv7::kMostDecodeRows rows.
+// kMostDecodeRows rows.
 std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV7Block>>& blocks, const at::Tensor& x,
                                         State& pool, const at::Tensor& slots);
 

@@ -11,7 +11,7 @@ namespace {
 // One call of read_blocks: x [B, T, C] on its way through the blocks.
 class Rwkv7Reading {
  public:
-  Rwkv7Reading(const at::Tensor& x, rwkv7::ParameterType type, const RWKV7TimeMix& att)
+  Rwkv7Reading(const at::Tensor& x, ParameterType type, const RWKV7TimeMix& att)
       : type_(type),
         rows_(x.size(0)),
         time_(x.size(1)),
@@ -123,7 +123,7 @@ class Rwkv7Reading {
     return att.output->forward(gated);
   }
 
-  const rwkv7::ParameterType type_;
+  const ParameterType type_;
   const int64_t rows_, time_, heads_, head_size_;
   const float eps_;
   const at::TensorOptions options_;
@@ -144,7 +144,7 @@ bool serve(const RWKV7Block& block, at::ScalarType dtype) {
 
 std::optional<at::Tensor> read_blocks(const std::vector<std::shared_ptr<RWKV7Block>>& blocks, const at::Tensor& x,
                                       State& state) {
-  const auto type = rwkv7_parameter_type(x.scalar_type());
+  const auto type = parameter_type(x.scalar_type());
   if (!type || !x.is_cpu() || x.numel() == 0 || blocks.empty() || at::GradMode::is_enabled()) return std::nullopt;
   const RWKV7TimeMix& att = *blocks.front()->att;
   if (!rwkv7::knows_sizes(att.heads, att.head_size)) return std::nullopt;

@@ -2,22 +2,12 @@
 // a block does between its matrix products. As separate operators, the start of each and its way through the memory
 // would take as long as the products. Internal.
 #pragma once
-#include <cstdint>
-
+#include "wkv/decode_matrix.h"
 #include "wkv/export.h"
 
 namespace wkv::rwkv7 {
 
-// P below: of the parameters that are no large matrices.
-enum class ParameterType { kFloat, kBFloat16, kHalf };
-
-// A weight matrix [rows, columns]: contiguous, of the parameters' type; or what _pack_linear made, then with the bytes
-// of a packed row.
-struct DecodeMatrix {
-  const void* data = nullptr;
-  int64_t rows = 0, columns = 0;
-  int64_t packed_row_bytes = 0;  // 0: not packed
-};
+// P below: of the parameters that are no large matrices, of ParameterType.
 
 // y = f(x A) B with A [C, rank], B [rank, C], and what is added to it, [C]. rank 0: there is none.
 struct DecodeLowRank {
@@ -56,7 +46,6 @@ WKV_API bool can_decode(const Decode& model);
 
 // x [batch, C]: of the embedded tokens, normalised by ln0; becomes what ln_out is to be given. slots: row i's state is
 // the pools' row slots[i]; distinct and within the pools. Up to kMostDecodeRows rows.
-inline constexpr int64_t kMostDecodeRows = 32;
 WKV_API void decode(const Decode& model, const int64_t* slots, int64_t batch, float* x);
 
 // --- the parts of a block for many tokens; rows of tokens [tokens, C] are of P unless they are float ---

@@ -1,0 +1,21 @@
+// What the models hand to their decoding steps on raw pointers (wkv/rwkv4_blocks.h, wkv/rwkv7_blocks.h). Internal.
+#pragma once
+#include <cstdint>
+
+namespace wkv {
+
+// How the parameters are kept that are no large matrices.
+enum class ParameterType { kFloat, kBFloat16, kHalf };
+
+// A weight matrix [rows, columns]: contiguous, of the parameters' type; or what _pack_linear made, then with the bytes
+// of a packed row.
+struct DecodeMatrix {
+  const void* data = nullptr;
+  int64_t rows = 0, columns = 0;
+  int64_t packed_row_bytes = 0;  // 0: not packed
+};
+
+// A step is for so many sequences at most.
+inline constexpr int64_t kMostDecodeRows = 32;
+
+}  // namespace wkv

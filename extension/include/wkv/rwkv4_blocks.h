@@ -1,0 +1,35 @@
+// RWKV-4 (arXiv 2305.13048) without gradients, on raw pointers: a decoding step through all blocks. Internal.
+#pragma once
+#include "wkv/decode_matrix.h"
+#include "wkv/export.h"
+
+namespace wkv::rwkv4 {
+
+// Names as in the checkpoint. All vectors are [C], of the parameters' type.
+struct DecodeLayer {
+  const void *ln1_weight, *ln1_bias, *ln2_weight, *ln2_bias;
+  const void *time_mix_k, *time_mix_v, *time_mix_r, *time_decay, *time_first;
+  DecodeMatrix key, value, receptance, output;  // [C, C]
+  const void *ffn_time_mix_k, *ffn_time_mix_r;
+  DecodeMatrix ffn_key, ffn_receptance, ffn_value;
+  // The pools of states: shifts of the parameters' type, wkv [3, C] fp32; strides between slots in elements.
+  void *att_shift, *ffn_shift;
+  float* wkv;
+  int64_t att_shift_stride, ffn_shift_stride, wkv_stride;
+};
+
+struct Decode {
+  ParameterType type;
+  int64_t width;  // C
+  const DecodeLayer* layers;
+  int64_t layer_count;
+};
+
+// The sizes that the step is for: C and the channel mix's width are multiples of 64.
+WKV_API bool can_decode(const Decode& model);
+
+// x [batch, C]: of the embedded tokens, normalised by ln0; becomes what ln_out is to be given. slots: row i's state is
+// the pools' row slots[i]; distinct and within the pools. Up to kMostDecodeRows rows.
+WKV_API void decode(const Decode& model, const int64_t* slots, int64_t batch, float* x);
+
+}  // namespace wkv::rwkv4

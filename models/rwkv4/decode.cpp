@@ -1,0 +1,65 @@
+#include <algorithm>
+
+#include "layers/addresses.h"
+#include "rwkv4/fused.h"
+#include "wkv/rwkv4_blocks.h"
+
+namespace wkv::models {
+namespace {
+
+rwkv4::DecodeLayer layer_of(const RWKV4Block& block, const State::Entry* entries, at::ScalarType dtype,
+                            Addresses& addresses) {
+  const auto vector = [&](const at::Tensor& parameter) { return addresses.parameter(parameter); };
+  const auto matrix = [&](const std::shared_ptr<Linear>& linear) { return addresses.matrix(*linear); };
+  const RWKV4TimeMix& att = *block.att;
+  const ReceptanceChannelMix& ffn = *block.ffn;
+  const at::Tensor &att_shift = entries[0].tensor, &wkv = entries[1].tensor, &ffn_shift = entries[2].tensor;
+  return {.ln1_weight = vector(block.ln1->weight),
+          .ln1_bias = vector(block.ln1->bias),
+          .ln2_weight = vector(block.ln2->weight),
+          .ln2_bias = vector(block.ln2->bias),
+          .time_mix_k = vector(att.time_mix_k),
+          .time_mix_v = vector(att.time_mix_v),
+          .time_mix_r = vector(att.time_mix_r),
+          .time_decay = vector(att.time_decay),
+          .time_first = vector(att.time_first),
+          .key = matrix(att.key),
+          .value = matrix(att.value),
+          .receptance = matrix(att.receptance),
+          .output = matrix(att.output),
+          .ffn_time_mix_k = vector(ffn.mix_k),
+          .ffn_time_mix_r = vector(ffn.mix_r),
+          .ffn_key = matrix(ffn.key),
+          .ffn_receptance = matrix(ffn.receptance),
+          .ffn_value = matrix(ffn.value),
+          .att_shift = addresses.states(att_shift, dtype),
+          .ffn_shift = addresses.states(ffn_shift, dtype),
+          .wkv = static_cast<float*>(addresses.states(wkv, at::kFloat)),
+          .att_shift_stride = att_shift.stride(0),
+          .ffn_shift_stride = ffn_shift.stride(0),
+          .wkv_stride = wkv.stride(0)};
+}
+
+}  // namespace
+
+std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV4Block>>& blocks, const at::Tensor& x,
+                                        State& pool, const at::Tensor& slots) {
+  const auto type = parameter_type(x.scalar_type());
+  if (!type || !x.is_cpu() || x.size(0) > kMostDecodeRows || pool.batch() == 0) return std::nullopt;
+  if (std::ranges::any_of(blocks, [](const auto& block) { return !block->att || block->tiny_ln; })) return std::nullopt;
+  Addresses addresses(x.scalar_type());
+  std::vector<rwkv4::DecodeLayer> layers;
+  layers.reserve(blocks.size());
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    layers.push_back(layer_of(*blocks[i], &pool.entries[3 * i], x.scalar_type(), addresses));
+  }
+  const rwkv4::Decode model{
+      .type = *type, .width = x.size(2), .layers = layers.data(), .layer_count = static_cast<int64_t>(layers.size())};
+  if (!addresses.all_serve() || !rwkv4::can_decode(model)) return std::nullopt;
+  const at::Tensor values = x.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous(),
+                   rows = slots.to(at::kLong).contiguous();
+  rwkv4::decode(model, rows.const_data_ptr<int64_t>(), values.size(0), values.mutable_data_ptr<float>());
+  return values.to(x.scalar_type());
+}
+
+}  // namespace wkv::models
