@@ -57,17 +57,6 @@ def test_bad_usage_is_refused(arguments):
     error_of("bench", "embedded", *arguments, status=2)
 
 
-def test_a_state_that_grows_is_refused_for_more_than_one_sequence(tmp_path):
-    import safetensors.torch
-
-    tensors = safetensors.torch.load_file(ROOT / "tests/data/based/tiny_f8_w6.safetensors")
-    path = tmp_path / "based.safetensors"
-    safetensors.torch.save_file({name[2:]: tensor for name, tensor in tensors.items() if name.startswith("w.")}, path)
-    arguments = ("bench", path, "--config", ROOT / "tests/data/based/tiny_f8_w6.json", *SMALL)
-    assert "prompt" in text_of(*arguments)
-    assert "its state grows with every token" in error_of(*arguments, "--batch", "1,2")
-
-
 def test_a_missing_checkpoint_is_refused():
     assert "no-such-model.pth" in error_of("bench", "no-such-model.pth")
     assert "no-such-model.pth" in error_of("bench", "--worker", "no-such-model.pth")
