@@ -40,6 +40,8 @@ VERSIONS = {"rwkv": (4, 7), "llama.cpp": (7,), "transformers": (4,)}  # of RWKV,
 # How far logits may be from those of libwkv in fp32, relative to their norm. Random weights suffer most from few bits: they
 # have no structure that survives the rounding.
 TOLERANCES = {"fp32": 1e-4, "bf16": 0.15, "int8": 0.15, "int4": 0.6}
+# The package rwkv rounds RWKV-4's normalised embeddings to the dtype of the file, here bf16, whatever it computes in.
+ROUNDED = {("rwkv4-0.1B", "rwkv fp32"): 1e-2}
 LOGITS_AFTER = 8  # tokens
 LOADS = 3
 
@@ -115,10 +117,11 @@ def check_logits(engines, model, options, environment):
         found = engine.worker.ask(f"logits {LOGITS_AFTER}")["v"]
         difference = sum((x - y) ** 2 for x, y in zip(found, expected, strict=True))
         engine.logits_error = (difference / sum(y * y for y in expected)) ** 0.5
-        if not engine.logits_error <= TOLERANCES[engine.dtype]:
+        tolerance = ROUNDED.get((model, engine.name), TOLERANCES[engine.dtype])
+        if not engine.logits_error <= tolerance:
             raise SystemExit(
                 f"benchmark: the logits of {engine.name} on {model} differ by {engine.logits_error:.1e} from libwkv's in fp32, "
-                f"more than {TOLERANCES[engine.dtype]:.0e}: nothing was timed"
+                f"more than {tolerance:.0e}: nothing was timed"
             )
 
 
