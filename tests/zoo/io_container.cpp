@@ -1,4 +1,5 @@
 #include "io_files.h"
+#include "support/data.h"
 #include "support/fixture.h"
 
 namespace wkv::test {
@@ -6,6 +7,14 @@ namespace wkv::test {
 TEST(Container, is_told_by_content_and_not_by_name) {
   const ScratchFolder folder;
   EXPECT_EQ(zoo::open_tensors(write_bytes(folder / "a.pth", safetensors_file("{}"))).container, "safetensors");
+}
+
+TEST(Container, only_tensors_that_share_memory_share_an_owner) {
+  const auto source = zoo::open_tensors(data("containers/ordered.pth"));
+  const auto owner = [&](const char* name) { return source.find(name)->owner; };
+  EXPECT_EQ(owner("emb.weight"), owner("emb.transposed"));
+  EXPECT_EQ(owner("emb.weight"), owner("emb.rows"));
+  EXPECT_NE(owner("emb.weight"), owner("head.weight"));
 }
 
 TEST(Container, a_git_lfs_pointer_is_named_with_what_it_points_to) {

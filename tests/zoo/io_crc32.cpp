@@ -25,7 +25,7 @@ TEST(Crc32, has_the_published_check_value) { EXPECT_EQ(crc32_of("123456789"), 0x
 
 TEST(Crc32, agrees_with_its_definition_at_every_length) {
   std::string text;
-  for (int length = 0; length < 40; ++length, text += static_cast<char>(length * 37))
+  for (int length = 0; length < 300; ++length, text += static_cast<char>(length * 37))
     EXPECT_EQ(crc32_of(text), slow_crc32(text)) << length;
 }
 

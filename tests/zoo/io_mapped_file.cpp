@@ -1,5 +1,7 @@
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "io/mapped_file.h"
 #include "io_files.h"
 #include "support/fixture.h"
@@ -17,6 +19,20 @@ TEST(MappedFile, writing_to_the_memory_leaves_the_file_alone) {
   const auto path = write_bytes(folder / "a", "bytes");
   zoo::MappedFile::open(path)->bytes()[0] = std::byte{'X'};
   EXPECT_EQ(read_bytes(path), "bytes");
+}
+
+TEST(MappedFile, the_pages_of_a_part_leave_with_its_last_user) {
+  const ScratchFolder folder;
+  const auto file = zoo::MappedFile::open(write_bytes(folder / "a", std::string(1 << 20, 'a')));
+  const auto bytes = file->bytes();
+  auto user = file->share(bytes.first(bytes.size() / 2));
+  auto another = user;
+  std::ranges::fill(bytes, std::byte{'X'});
+  user.reset();
+  EXPECT_EQ(bytes.front(), std::byte{'X'});
+  another.reset();
+  EXPECT_EQ(bytes.front(), std::byte{'a'});  // as the file has it
+  EXPECT_EQ(bytes.back(), std::byte{'X'});
 }
 
 TEST(MappedFile, what_is_no_readable_file_is_refused) {

@@ -20,6 +20,7 @@ void add_info(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_train(CLI::App& app);
 void add_tokenize(CLI::App& app);
+void add_bench(CLI::App& app);
 
 // What the subcommands that run a model share: which model, how it is loaded, its tokenizer.
 struct ModelArguments {
@@ -44,6 +45,7 @@ at::ScalarType parse_dtype(const std::string& name);
 std::string dtype_name(at::ScalarType dtype);
 // The option --dtype with the names that parse_dtype knows.
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype);
+CLI::Option* add_dtypes(CLI::App& command, std::vector<std::string>& names);  // several of them, separated by commas
 // A whole file, or standard input for "-". Throws wkv::Error.
 std::string read_text(const std::string& path);
 

@@ -37,6 +37,13 @@ CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
   return command.add_option("--dtype", dtype, "fp32, bf16, fp16 or fp64")->check(CLI::IsMember(dtypes()));
 }
 
+CLI::Option* add_dtypes(CLI::App& command, std::vector<std::string>& names) {
+  return command.add_option("--dtype", names, "One or more of fp32, bf16, fp16 and fp64")
+      ->check(CLI::IsMember(dtypes()))
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
 void ModelArguments::add_to(CLI::App& command, bool model_required) {
   auto* option = command.add_option("MODEL", model, "A checkpoint (.pth, .safetensors, a folder), or `embedded`");
   if (model_required) option->required();

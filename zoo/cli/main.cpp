@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   wkv::cli::add_convert(app);
   wkv::cli::add_tokenize(app);
   wkv::cli::add_train(app);
+  wkv::cli::add_bench(app);
 
   // Without arguments: text from the embedded model.
   std::vector<std::string> arguments(argv + 1, argv + argc);

@@ -6,6 +6,7 @@
 #include <array>
 #include <string_view>
 
+#include "io/layout.h"
 #include "io/printable.h"
 #include "io/pth_reader.h"
 #include "io/safetensors_reader.h"
@@ -76,6 +77,32 @@ bool is_html(std::string_view text) {
                           printable(bytes.substr(0, 8))));
 }
 
+TensorSource parse_container(const std::shared_ptr<MappedFile>& file) {
+  const std::string_view bytes = text_of(*file);
+  if (is_safetensors(bytes)) return parse_safetensors(file->bytes(), file, file->path());
+  if (bytes.starts_with("PK\x03\x04")) return parse_pth(file->bytes(), file, file->path());
+  if (bytes.size() > 1 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5)
+    return parse_pth_legacy(file->bytes(), file, file->path());
+  refuse_foreign(bytes, file->path());
+}
+
+// Each piece of the file gets an owner of its own, shared by the tensors that overlap there.
+void share_pieces(std::vector<TensorEntry>& entries, MappedFile& file) {
+  const auto end_of = [](const TensorEntry& entry) {
+    return entry.data + memory_extent(entry.shape, entry.strides).value_or(0) * element_bytes(entry.dtype);
+  };
+  std::vector<TensorEntry*> by_place;
+  for (TensorEntry& entry : entries) by_place.push_back(&entry);
+  std::ranges::sort(by_place, {}, &TensorEntry::data);
+  for (auto first = by_place.begin(); first != by_place.end();) {
+    std::byte* end = end_of(**first);
+    auto last = first + 1;
+    for (; last != by_place.end() && (*last)->data < end; ++last) end = std::max(end, end_of(**last));
+    const auto owner = file.share({(*first)->data, end});
+    for (; first != last; ++first) (*first)->owner = owner;
+  }
+}
+
 }  // namespace
 
 bool is_index(const MappedFile& file) {
@@ -84,12 +111,9 @@ bool is_index(const MappedFile& file) {
 }
 
 TensorSource read_container(const std::shared_ptr<MappedFile>& file) {
-  const std::string_view bytes = text_of(*file);
-  if (is_safetensors(bytes)) return parse_safetensors(file->bytes(), file, file->path());
-  if (bytes.starts_with("PK\x03\x04")) return parse_pth(file->bytes(), file, file->path());
-  if (bytes.size() > 1 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5)
-    return parse_pth_legacy(file->bytes(), file, file->path());
-  refuse_foreign(bytes, file->path());
+  TensorSource source = parse_container(file);
+  share_pieces(source.entries, *file);
+  return source;
 }
 
 }  // namespace wkv::zoo

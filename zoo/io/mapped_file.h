@@ -10,13 +10,17 @@
 
 namespace wkv::zoo {
 
-class MappedFile {
+class MappedFile : public std::enable_shared_from_this<MappedFile> {
  public:
   // Throws wkv::Error for what is missing, empty, not readable, or not a regular file.
   WKV_API static std::shared_ptr<MappedFile> open(const std::filesystem::path& path);
   WKV_API ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
+
+  // Keeps the file mapped for a user of one part. With the last copy of what it returns, the part's whole pages leave
+  // the memory, and with them what was written there: nothing else may use them then.
+  WKV_API std::shared_ptr<void> share(std::span<std::byte> part);
 
   std::span<std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }  // for messages

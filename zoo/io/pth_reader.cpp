@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "io/layout.h"
 #include "io/pickle_machine.h"
@@ -135,7 +136,7 @@ TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& 
   check_pth_archive(zip, prefix, path);
   const Pickle object = read_pickle(zip.read(*zip.find(prefix + "data.pkl")), path, pickle_memory(bytes.size()));
 
-  std::unordered_map<std::string_view, std::byte*> checked;  // a storage that tensors share is summed up once
+  std::unordered_set<const ZipEntry*> used;  // a storage may be shared by tensors
   const auto data = [&](const PthStorage& storage) {
     const auto name = fmt::format("{}data/{}", prefix, storage.key);
     const ZipEntry* entry = zip.find(name);
@@ -145,11 +146,12 @@ TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& 
       throw Error(ErrorCode::corrupt_file,
                   fmt::format("{}: entry {} has {} bytes, expected {} elements of {}", path, printable(name),
                               entry->data.size(), storage.count, c10::toString(storage.dtype)));
-    const auto [known, inserted] = checked.try_emplace(storage.key, nullptr);
-    if (inserted) known->second = zip.read(*entry).data();
-    return known->second;
+    used.insert(entry);
+    return entry->data.data();
   };
-  return {.container = "pth", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
+  TensorSource source{.container = "pth", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
+  zip.check({used.begin(), used.end()});
+  return source;
 }
 
 TensorSource parse_pth_legacy(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path) {

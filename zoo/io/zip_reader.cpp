@@ -1,8 +1,10 @@
 #include "io/zip_reader.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -170,15 +172,28 @@ const ZipEntry* ZipReader::find(std::string_view name) const {
   return found != entries_.end() && found->name == name ? &*found : nullptr;
 }
 
+void ZipReader::check(std::vector<const ZipEntry*> entries) const {
+  for (const ZipEntry* entry : entries)
+    if (!entry->stored)
+      throw Error(ErrorCode::unsupported_format,
+                  fmt::format("{}: {} is compressed, which torch.save never does: save it again with torch.save", path_,
+                              printable(entry->name)));
+  if (!has_checksums_) return;
+  // Every thread takes the largest that is left.
+  std::ranges::sort(entries, std::ranges::greater{}, [](const ZipEntry* entry) { return entry->data.size(); });
+  const auto threads = std::min<int64_t>(at::get_num_threads(), static_cast<int64_t>(entries.size()));
+  std::atomic<size_t> next = 0;
+  at::parallel_for(0, threads, /*grain_size=*/1, [&](int64_t, int64_t) {
+    for (size_t i = next++; i < entries.size(); i = next++)
+      if (crc32(entries[i]->data) != entries[i]->checksum)
+        throw Error(ErrorCode::checksum,
+                    fmt::format("{}: the bytes of {} do not match their checksum: the file is damaged, get it again",
+                                path_, printable(entries[i]->name)));
+  });
+}
+
 std::span<std::byte> ZipReader::read(const ZipEntry& entry) const {
-  if (!entry.stored)
-    throw Error(ErrorCode::unsupported_format,
-                fmt::format("{}: {} is compressed, which torch.save never does: save it again with torch.save", path_,
-                            printable(entry.name)));
-  if (has_checksums_ && crc32(entry.data) != entry.checksum)
-    throw Error(ErrorCode::checksum,
-                fmt::format("{}: the bytes of {} do not match their checksum: the file is damaged, get it again", path_,
-                            printable(entry.name)));
+  check({&entry});
   return entry.data;
 }
 

@@ -28,7 +28,9 @@ class ZipReader {
   const std::vector<ZipEntry>& entries() const { return entries_; }  // sorted by name
   WKV_API const ZipEntry* find(std::string_view name) const;         // null when there is none
 
-  // The entry's bytes, after a check of their checksum. Throws unsupported_format for a compressed entry.
+  // The entries' bytes are what their checksums say. Throws unsupported_format for a compressed entry.
+  WKV_API void check(std::vector<const ZipEntry*> entries) const;
+  // The entry's bytes, checked.
   WKV_API std::span<std::byte> read(const ZipEntry& entry) const;
 
  private:

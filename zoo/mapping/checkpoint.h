@@ -31,6 +31,8 @@ class Checkpoint {
   // A tensor that must be there with this shape; throws wkv::Error otherwise. Asked of a square matrix, it proves a
   // width that would else be taken from one row before memory for its square is.
   void require_shape(const std::string& name, const std::vector<int64_t>& expected) const;
+  // Lets go of a tensor's memory, for a caller that has its values elsewhere and won't look at it again.
+  void release(const TensorEntry& entry) { source_.entries[&entry - source_.entries.data()].owner.reset(); }
   // Number of blocks: one more than the largest i of names "<prefix><i>.<rest>"; throws wkv::Error when an index is
   // left out.
   int64_t count_blocks(const std::string& prefix) const;

@@ -26,7 +26,7 @@ std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& 
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("dtype: expected a floating-point one, got {}", c10::toString(*options.dtype)));
   }
-  const Checkpoint checkpoint = open_checkpoint(path);
+  Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
   const MatchedModel matched = match(checkpoint, options.family, config);
   const at::ScalarType dtype = parameter_dtype(matched, options);
@@ -35,6 +35,9 @@ std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& 
     at::Tensor& value = item.value();
     const at::Tensor found = matched.value(item.key(), value);
     value.set_data(found.to(value.is_floating_point() ? dtype : value.scalar_type()).contiguous());
+    // What was converted leaves the memory before the next is.
+    if (const auto entry = matched.tensors.find(item.key()); entry != matched.tensors.end())
+      checkpoint.release(*entry->second);
   }
   matched.model->eval();
   return matched.model;
