@@ -51,7 +51,11 @@ at::Tensor MatchedModel::quantized(const std::string& name, const at::Tensor& ow
   const auto found = tensors.find(name);
   if (found != tensors.end() && found->second->dtype == at::kByte) return as_tensor(*found->second);
   const at::Tensor dense = value(name, own);
-  return ops::pack_linear(dense.scalar_type() == at::kDouble ? dense.to(at::kFloat) : dense, format);
+  try {
+    return ops::pack_linear(dense.scalar_type() == at::kDouble ? dense.to(at::kFloat) : dense, format);
+  } catch (const std::exception& error) {  // weights that are not finite
+    throw Error(ErrorCode::unsupported_format, fmt::format("{} can't be quantised: {}", name, error.what()));
+  }
 }
 
 torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& model) {
