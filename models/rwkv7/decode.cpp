@@ -1,61 +1,26 @@
-#include "rwkv7/decode.h"
-
-#include "wkv/rwkv7_decode.h"
+#include "layers/addresses.h"
+#include "rwkv7/fused.h"
 
 namespace wkv::models {
 namespace {
 
-std::optional<ParameterType> parameter_type(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return ParameterType::kFloat;
-    case at::kBFloat16:
-      return ParameterType::kBFloat16;
-    case at::kHalf:
-      return ParameterType::kHalf;
-    default:
-      return std::nullopt;
-  }
+rwkv7::DecodeMatrix matrix_of(const Linear& linear, Addresses& addresses) {
+  const at::Tensor& weight = linear.weight;
+  addresses.require(!linear.bias.defined());
+  if (linear.quantized()) return {addresses.bytes(weight), linear.outputs(), linear.inputs(), weight.size(1)};
+  return {addresses.parameter(weight), weight.size(0), weight.size(1)};
 }
 
-// Takes the addresses of a model's tensors, and sees whether each is what the step reads.
-class Addresses {
- public:
-  explicit Addresses(at::ScalarType dtype) : dtype_(dtype) {}
+rwkv7::DecodeLowRank low_rank_of(const at::Tensor& bias, const at::Tensor& down, const at::Tensor& up,
+                                 Addresses& addresses) {
+  if (!down.defined()) return {};
+  return {addresses.parameter(bias), addresses.parameter(down), addresses.parameter(up), down.size(1)};
+}
 
-  const void* vector(const at::Tensor& parameter) {
-    if (!parameter.defined()) return nullptr;
-    fit_ = fit_ && parameter.is_cpu() && parameter.is_contiguous() && parameter.scalar_type() == dtype_;
-    return parameter.const_data_ptr();
-  }
-  DecodeMatrix matrix(const Linear& linear) {
-    const at::Tensor& weight = linear.weight;
-    fit_ = fit_ && !linear.bias.defined();
-    if (!linear.quantized()) return {vector(weight), weight.size(0), weight.size(1)};
-    fit_ = fit_ && weight.is_cpu() && weight.is_contiguous();
-    return {weight.const_data_ptr(), linear.outputs(), linear.inputs(), weight.size(1)};
-  }
-  DecodeLowRank low_rank(const at::Tensor& bias, const at::Tensor& down, const at::Tensor& up) {
-    if (!down.defined()) return {};
-    return {vector(bias), vector(down), vector(up), down.size(1)};
-  }
-  // A pool's entry [P, ...], of which each row is contiguous.
-  void* states(const at::Tensor& entry, at::ScalarType dtype) {
-    fit_ = fit_ && entry.is_cpu() && entry.scalar_type() == dtype && entry.select(0, 0).is_contiguous();
-    return entry.mutable_data_ptr();
-  }
-
-  bool fit() const { return fit_; }
-
- private:
-  at::ScalarType dtype_;
-  bool fit_ = true;
-};
-
-Rwkv7DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries, at::ScalarType dtype,
-                          Addresses& addresses) {
-  const auto vector = [&](const at::Tensor& parameter) { return addresses.vector(parameter); };
-  const auto matrix = [&](const std::shared_ptr<Linear>& linear) { return addresses.matrix(*linear); };
+rwkv7::DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries, at::ScalarType dtype,
+                            Addresses& addresses) {
+  const auto vector = [&](const at::Tensor& parameter) { return addresses.parameter(parameter); };
+  const auto matrix = [&](const std::shared_ptr<Linear>& linear) { return matrix_of(*linear, addresses); };
   const RWKV7TimeMix& att = *block.att;
   const RWKV7ChannelMix& ffn = *block.ffn;
   const at::Tensor &att_shift = entries[0].tensor, &wkv = entries[1].tensor, &ffn_shift = entries[2].tensor;
@@ -73,10 +38,10 @@ Rwkv7DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries, 
           .key = matrix(att.key),
           .value = matrix(att.value),
           .output = matrix(att.output),
-          .decay = addresses.low_rank(att.w0, att.w1, att.w2),
-          .rate = addresses.low_rank(att.a0, att.a1, att.a2),
-          .value_residual = addresses.low_rank(att.v0, att.v1, att.v2),
-          .gate = addresses.low_rank({}, att.g1, att.g2),
+          .decay = low_rank_of(att.w0, att.w1, att.w2, addresses),
+          .rate = low_rank_of(att.a0, att.a1, att.a2, addresses),
+          .value_residual = low_rank_of(att.v0, att.v1, att.v2, addresses),
+          .gate = low_rank_of({}, att.g1, att.g2, addresses),
           .k_k = vector(att.k_k),
           .k_a = vector(att.k_a),
           .r_k = vector(att.r_k),
@@ -96,27 +61,41 @@ Rwkv7DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries, 
 
 }  // namespace
 
+std::optional<rwkv7::ParameterType> rwkv7_parameter_type(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return rwkv7::ParameterType::kFloat;
+    case at::kBFloat16:
+      return rwkv7::ParameterType::kBFloat16;
+    case at::kHalf:
+      return rwkv7::ParameterType::kHalf;
+    default:
+      return std::nullopt;
+  }
+}
+
 std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV7Block>>& blocks, const at::Tensor& x,
                                         State& pool, const at::Tensor& slots) {
-  const auto type = parameter_type(x.scalar_type());
-  if (!type || !x.is_cpu() || x.size(0) > kMostDecodeRows || blocks.empty() || pool.batch() == 0) return std::nullopt;
+  const auto type = rwkv7_parameter_type(x.scalar_type());
+  if (!type || !x.is_cpu() || x.size(0) > rwkv7::kMostDecodeRows || blocks.empty() || pool.batch() == 0)
+    return std::nullopt;
   Addresses addresses(x.scalar_type());
-  std::vector<Rwkv7DecodeLayer> layers;
+  std::vector<rwkv7::DecodeLayer> layers;
   layers.reserve(blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) {
     layers.push_back(layer_of(*blocks[i], &pool.entries[3 * i], x.scalar_type(), addresses));
   }
   const RWKV7TimeMix& att = *blocks.front()->att;
-  const Rwkv7Decode model{.type = *type,
-                          .heads = att.heads,
-                          .head_size = att.head_size,
-                          .ln_x_eps = static_cast<float>(att.ln_x->eps),
-                          .layers = layers.data(),
-                          .layer_count = static_cast<int64_t>(layers.size())};
-  if (!addresses.fit() || !can_decode(model)) return std::nullopt;
+  const rwkv7::Decode model{.type = *type,
+                            .heads = att.heads,
+                            .head_size = att.head_size,
+                            .ln_x_eps = static_cast<float>(att.ln_x->eps),
+                            .layers = layers.data(),
+                            .layer_count = static_cast<int64_t>(layers.size())};
+  if (!addresses.all_serve() || !rwkv7::can_decode(model)) return std::nullopt;
   const at::Tensor values = x.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous(),
                    rows = slots.to(at::kLong).contiguous();
-  decode(model, rows.const_data_ptr<int64_t>(), values.size(0), values.mutable_data_ptr<float>());
+  rwkv7::decode(model, rows.const_data_ptr<int64_t>(), values.size(0), values.mutable_data_ptr<float>());
   return values.to(x.scalar_type());
 }
 

@@ -9,7 +9,7 @@
 #include "layers/parameter_groups.h"
 #include "layers/precision.h"
 #include "rwkv7/blocks.h"
-#include "rwkv7/decode.h"
+#include "rwkv7/fused.h"
 #include "rwkv7/options.h"
 
 namespace wkv::models {
@@ -68,11 +68,14 @@ std::vector<LanguageModel::StateEntry> RWKV7Impl::state_entries() const {
 at::Tensor RWKV7Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
   at::Tensor x = parts_->emb->forward(tokens);
   if (options_.input_norm) x = parts_->blocks.front()->ln0->forward(x);
+  std::optional<at::Tensor> fused;
   if (sequences.slots) {
-    if (const auto decoded = decode_blocks(parts_->blocks, x, state, *sequences.slots)) {
-      return parts_->ln_out->forward(*decoded);
-    }
+    fused = decode_blocks(parts_->blocks, x, state, *sequences.slots);
+  } else if (!sequences.cu_seqlens) {
+    fused = read_blocks(parts_->blocks, x, state);
   }
+  if (fused) return parts_->ln_out->forward(*fused);
+
   at::Tensor first_value;
   for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
     const RWKV7Block& block = *parts_->blocks[layer];

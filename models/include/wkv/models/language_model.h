@@ -70,7 +70,7 @@ class WKV_API LanguageModel : public Model {
   // A prompt of any length in bounded memory: reads `block` positions at a time. Returns the final hidden values of
   // each row's last token [B, C], zeros for a row without tokens, and the state after it.
   std::pair<at::Tensor, State> read(const at::Tensor& tokens, const State& state = {},
-                                    const at::Tensor& attention_mask = {}, int64_t block = 256);
+                                    const at::Tensor& attention_mask = {}, int64_t block = 512);
 
   // The state before the first token, of B sequences, on the parameters' device: what an empty State stands for.
   State initial_state(int64_t batch) const;

@@ -1,9 +1,9 @@
-// What the entry of the decoding step (rwkv7_decode_cpu.cpp) asks of the kernels, and the memory that it gives them.
+// What the entries (*_cpu.cpp) ask of the kernels, and the memory that the decoding step gives them.
 #pragma once
 #include "core/cpu_features.h"
 #include "core/phase.h"
 #include "packed_linear/packed_linear.h"
-#include "wkv/rwkv7_decode.h"
+#include "wkv/rwkv7_blocks.h"
 
 namespace wkv {
 
@@ -19,7 +19,7 @@ struct DecodeRows {
 
 // Rows beyond the batch, up to `inputs`, are there for the products only.
 struct Rwkv7DecodeStep {
-  const Rwkv7Decode& model;
+  const rwkv7::Decode& model;
   const int64_t* slots;
   int64_t batch, inputs;
   float* x;  // [inputs, C]
@@ -31,12 +31,23 @@ struct Rwkv7DecodeStep {
   int64_t threads;
 };
 
-struct Rwkv7DecodeKernels {
+struct Rwkv7Kernels {
   // What each thread does; wkv_scratch: its own, so many bytes.
-  void (*step[3])(const Rwkv7DecodeStep&, void* wkv_scratch);  // by ParameterType
-  int64_t (*wkv_scratch)(int64_t heads, int64_t head_size);
+  void (*step)(const Rwkv7DecodeStep&, void* wkv_scratch);
+  int64_t (*wkv_scratch)(int64_t head_size);
+  // For tokens first, ..., last - 1, or elements. add is done for all tokens before mix is called, which is for those
+  // of one sequence, with two rows of C for itself.
+  void (*add)(const rwkv7::Mix&, int64_t first, int64_t last);
+  void (*mix)(const rwkv7::Mix&, int64_t sequence, int64_t first, int64_t last, float* scratch);
+  void (*prepare)(const rwkv7::Prepare&, int64_t first, int64_t last);
+  void (*finish)(const rwkv7::Finish&, int64_t first, int64_t last);
+  void (*square_relu)(void* x, int64_t first, int64_t last);
 };
 
-WKV_ISA_TABLE(Rwkv7DecodeKernels, rwkv7_decode_kernels)
+struct Rwkv7KernelTable {
+  Rwkv7Kernels of[3];  // by ParameterType
+};
+
+WKV_ISA_TABLE(Rwkv7KernelTable, rwkv7_kernels)
 
 }  // namespace wkv

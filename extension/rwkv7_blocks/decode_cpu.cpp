@@ -4,7 +4,7 @@
 
 #include "core/parallel.h"
 #include "core/scratch.h"
-#include "rwkv7_decode/rwkv7_decode.h"
+#include "rwkv7_blocks/rwkv7_blocks.h"
 #include "thin_linear/thin_linear.h"
 
 namespace wkv {
@@ -30,32 +30,34 @@ class Arrays {
   char* next_;
 };
 
-bool any_packed(const Rwkv7DecodeLayer& layer) {
+bool any_packed(const rwkv7::DecodeLayer& layer) {
   return std::ranges::any_of(
-      std::initializer_list<const DecodeMatrix*>{&layer.receptance, &layer.key, &layer.value, &layer.output,
-                                                 &layer.ffn_key, &layer.ffn_value},
-      [](const DecodeMatrix* matrix) { return matrix->packed_row_bytes > 0; });
+      std::initializer_list<const rwkv7::DecodeMatrix*>{&layer.receptance, &layer.key, &layer.value, &layer.output,
+                                                        &layer.ffn_key, &layer.ffn_value},
+      [](const rwkv7::DecodeMatrix* matrix) { return matrix->packed_row_bytes > 0; });
 }
 
 }  // namespace
 
-bool can_decode(const Rwkv7Decode& model) {
-  const int64_t width = model.heads * model.head_size;
-  return model.layer_count > 0 && width % kPackedSums == 0 && model.head_size % kPackedGroup == 0 &&
-         model.head_size <= kMostDecodeHeadSize &&
-         std::all_of(model.layers, model.layers + model.layer_count,
-                     [](const Rwkv7DecodeLayer& layer) { return layer.ffn_key.rows % kPackedSums == 0; });
+bool rwkv7::knows_sizes(int64_t heads, int64_t head_size) {
+  return heads * head_size % kPackedSums == 0 && head_size % kPackedGroup == 0 && head_size <= kMostDecodeHeadSize;
 }
 
-void decode(const Rwkv7Decode& model, const int64_t* slots, int64_t batch, float* x) {
+bool rwkv7::can_decode(const rwkv7::Decode& model) {
+  return knows_sizes(model.heads, model.head_size) &&
+         std::all_of(model.layers, model.layers + model.layer_count,
+                     [](const rwkv7::DecodeLayer& layer) { return layer.ffn_key.rows % kPackedSums == 0; });
+}
+
+void rwkv7::decode(const rwkv7::Decode& model, const int64_t* slots, int64_t batch, float* x) {
   if (batch == 0) return;
   const int64_t width = model.heads * model.head_size, inputs = thin_inputs(batch);
-  const Rwkv7DecodeLayer* const layers_end = model.layers + model.layer_count;
+  const rwkv7::DecodeLayer* const layers_end = model.layers + model.layer_count;
   const bool packed = std::any_of(model.layers, layers_end, any_packed);
   int64_t ffn_width = 0, ranks[kRwkv7LowRanks] = {};
   for (const auto* layer = model.layers; layer != layers_end; ++layer) {
     ffn_width = std::max(ffn_width, layer->ffn_key.rows);
-    const DecodeLowRank* const low_ranks[] = {&layer->decay, &layer->rate, &layer->gate, &layer->value_residual};
+    const rwkv7::DecodeLowRank* const low_ranks[] = {&layer->decay, &layer->rate, &layer->gate, &layer->value_residual};
     for (int i = 0; i < kRwkv7LowRanks; ++i) ranks[i] = std::max(ranks[i], low_ranks[i]->rank);
   }
 
@@ -91,12 +93,11 @@ void decode(const Rwkv7Decode& model, const int64_t* slots, int64_t batch, float
   for (int i = 0; i < kRwkv7LowRanks; ++i) step.hidden[i] = arrays.take<float>(inputs * ranks[i]);
   std::copy(x, x + batch * width, step.x);
 
-  const Rwkv7DecodeKernels& kernels = rwkv7_decode_kernels();
-  const auto run = kernels.step[static_cast<int>(model.type)];
-  const int64_t scratch_bytes = kernels.wkv_scratch(1, model.head_size);
+  const Rwkv7Kernels& kernels = rwkv7_kernels().of[static_cast<int>(model.type)];
+  const int64_t scratch_bytes = kernels.wkv_scratch(model.head_size);
   parallel_for(0, step.threads, /*grain=*/1, [&](int64_t, int64_t) {
     const Scratch scratch(scratch_bytes);
-    run(step, scratch.get());
+    kernels.step(step, scratch.get());
   });
   std::copy(step.x, step.x + batch * width, x);
 }

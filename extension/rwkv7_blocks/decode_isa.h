@@ -1,45 +1,12 @@
 // The decoding step of RWKV-7, in the phases of kernels that run one after the other on all threads. To be included by
-// rwkv7_decode_isa.cpp only.
+// rwkv7_blocks_isa.cpp only.
 #pragma once
 #include "core/simd/phases.h"
-#include "rwkv7_decode/rwkv7_decode.h"
+#include "rwkv7_blocks/rows_isa.h"
 #include "thin_linear/thin_linear_rows_isa.h"
 #include "wkv7/wkv7_one_token_isa.h"
 
 namespace wkv::WKV_ISA {
-
-// --- elementwise work on rows of n values; all arrays are of whole vectors ---
-
-template <class Function>
-inline void for_vectors(int64_t n, const Function& function) {
-  for (int64_t i = 0; i < n; i += kLanes<float>) function(i);
-}
-inline float sum_of(Vec<float> x) {
-  float sum = 0;
-  for (int i = 0; i < kLanes<float>; ++i) sum += x[i];
-  return sum;
-}
-inline Vec<float> sigmoid(Vec<float> x) { return 1.0f / (1.0f + exp(-x)); }
-inline Vec<float> tanh(Vec<float> x) {  // it is 1 beyond 10
-  const Vec<float> e = exp_minus_one(2.0f * max(broadcast(-10.0f), min(broadcast(10.0f), x)));
-  return e / (e + 2.0f);
-}
-
-// y = normalised x * weight + bias
-template <class P>
-inline void normalise(const float* x, const P* weight, const P* bias, int64_t n, float eps, float* y) {
-  Vec<float> sum = {}, squares = {};
-  for_vectors(n, [&](int64_t i) { sum += load(x + i); });
-  const Vec<float> mean = broadcast(sum_of(sum) / static_cast<float>(n));
-  for_vectors(n, [&](int64_t i) {
-    const Vec<float> difference = load(x + i) - mean;
-    squares = fma(difference, difference, squares);
-  });
-  const float variance = sum_of(squares) / static_cast<float>(n);
-  const Vec<float> factor = broadcast(1 / __builtin_sqrtf(variance + eps));
-  for_vectors(
-      n, [&](int64_t i) { store(y + i, fma((load(x + i) - mean) * factor, load_as(weight + i), load_as(bias + i))); });
-}
 
 // y[i] += x[i] W for columns first, ..., first + 64 of W [rows, columns], or as many as there are; kInputs rows of x.
 template <int kInputs, class P>
@@ -85,7 +52,7 @@ class Rwkv7Step {
   }
 
  private:
-  using Layer = Rwkv7DecodeLayer;
+  using Layer = rwkv7::DecodeLayer;
   static const P* of(const void* parameter) { return static_cast<const P*>(parameter); }
 
   void run_layer(const Layer& layer, bool first) {
@@ -146,7 +113,7 @@ class Rwkv7Step {
   // Receptance, key and value, and the first halves of the products of low rank, are of one phase.
   void multiply_inputs(const Layer& layer, bool first) {
     struct Product {
-      const DecodeMatrix& matrix;
+      const rwkv7::DecodeMatrix& matrix;
       const DecodeRows& from;
       float* to;
     };
@@ -154,7 +121,7 @@ class Rwkv7Step {
                                 {layer.key, s_.mixed[2], s_.key},
                                 {layer.value, s_.mixed[3], s_.value}};
     struct LowRankProduct {
-      const DecodeLowRank& matrix;
+      const rwkv7::DecodeLowRank& matrix;
       const DecodeRows& from;
     };
     const LowRankProduct low_ranks[kRwkv7LowRanks] = {{layer.decay, s_.mixed[1]},
@@ -179,7 +146,7 @@ class Rwkv7Step {
   }
 
   // Columns first, ..., first + 64 of the low-rank product number i, and their activation.
-  void multiply_down(const DecodeLowRank& matrix, const DecodeRows& from, int64_t first, int i) const {
+  void multiply_down(const rwkv7::DecodeLowRank& matrix, const DecodeRows& from, int64_t first, int i) const {
     const int64_t rank = matrix.rank, last = least(first + 64, rank);
     float* const to = s_.hidden[i];
     for (int64_t row = 0; row < s_.inputs; ++row) {
@@ -215,7 +182,7 @@ class Rwkv7Step {
   }
 
   // Rows first, ..., last - 1 of y = x W^T.
-  void multiply_rows(const DecodeMatrix& matrix, const DecodeRows& from, int64_t first, int64_t last, float* y,
+  void multiply_rows(const rwkv7::DecodeMatrix& matrix, const DecodeRows& from, int64_t first, int64_t last, float* y,
                      int64_t y_stride) const {
     if (!matrix.packed_row_bytes) {
       const ThinInputs inputs{from.values, s_.inputs, from.columns};
@@ -237,7 +204,7 @@ class Rwkv7Step {
     }
   }
 
-  static PackedFormat packed_format_of(const DecodeMatrix& matrix) {
+  static PackedFormat packed_format_of(const rwkv7::DecodeMatrix& matrix) {
     PackedHeader header;
     __builtin_memcpy(&header, static_cast<const char*>(matrix.data) + matrix.rows * matrix.packed_row_bytes,
                      sizeof header);
@@ -246,7 +213,7 @@ class Rwkv7Step {
 
   // A phase: use(row, n, values) for each vector of outputs. quantized: what they become part of.
   template <class Use>
-  void multiply(const DecodeMatrix& matrix, const DecodeRows& from, const Use& use,
+  void multiply(const rwkv7::DecodeMatrix& matrix, const DecodeRows& from, const Use& use,
                 const DecodeRows* quantized = nullptr) {
     const int64_t rows = task_rows(matrix.rows);
     worker_.run((matrix.rows + rows - 1) / rows, [&](int64_t task) {
@@ -265,94 +232,58 @@ class Rwkv7Step {
 
   // --- a head ---
 
-  struct HeadRow {  // of one head and one token; padded by zeros
-    alignas(64) float r[kMostDecodeHeadSize];
+  struct HeadRow {  // of one head and one token
     alignas(64) float w[kMostDecodeHeadSize];
-    alignas(64) float k[kMostDecodeHeadSize];
-    alignas(64) float v[kMostDecodeHeadSize];
     alignas(64) float a[kMostDecodeHeadSize];
     alignas(64) float b[kMostDecodeHeadSize];
     alignas(64) float y[kMostDecodeHeadSize];
   };
 
   void run_head(const Layer& layer, bool first, int64_t head) const {
-    const DecodeLowRank* const low_ranks[kRwkv7LowRanks] = {&layer.decay, &layer.rate, &layer.gate,
-                                                            &layer.value_residual};
+    const rwkv7::DecodeLowRank* const low_ranks[kRwkv7LowRanks] = {&layer.decay, &layer.rate, &layer.gate,
+                                                                   &layer.value_residual};
     const int64_t N = head_size_, begin = head * N;
     alignas(64) float from_low_rank[kRwkv7LowRanks][kThinInputs * kMostDecodeHeadSize];
     for (int i = 0; i < (first ? 3 : 4); ++i) {
       const int64_t rank = low_ranks[i]->rank;
-      const P* const bias = of(low_ranks[i]->bias);
-      for (int64_t row = 0; row < s_.inputs; ++row) {
-        for_vectors(N, [&](int64_t n) {
-          store(from_low_rank[i] + row * N + n, bias ? load_as(bias + begin + n) : Vec<float>{});
-        });
-      }
+      for_vectors(s_.inputs * N, [&](int64_t n) { store(from_low_rank[i] + n, Vec<float>{}); });
       for (int64_t n = 0; n < N; n += 64) {
         add_low_rank(of(low_ranks[i]->up), rank, width_, begin + n, s_.hidden[i], rank, from_low_rank[i] - begin, N);
       }
     }
+    const Rwkv7HeadParameters<P> parameters{of(layer.decay.bias) + begin,
+                                            of(layer.rate.bias) + begin,
+                                            first ? nullptr : of(layer.value_residual.bias) + begin,
+                                            of(layer.k_k) + begin,
+                                            of(layer.k_a) + begin,
+                                            of(layer.ln_x_weight) + begin,
+                                            of(layer.ln_x_bias) + begin,
+                                            of(layer.r_k) + begin};
     for (int64_t row = 0; row < s_.batch; ++row) {
       const int64_t at = row * width_ + begin, in_head = row * N;
+      float *const k = s_.key + at, *const v = s_.value + at, *const first_v = s_.first_value + at;
+      if (first) for_vectors(N, [&](int64_t n) { store(first_v + n, load(v + n)); });
       HeadRow x;
-      run_recurrence(layer, first, head, row, from_low_rank[0] + in_head, from_low_rank[1] + in_head,
-                     from_low_rank[3] + in_head, x);
-      const P* const r_k = of(layer.r_k) + begin;
-      Vec<float> bonus = {};
-      for_vectors(N, [&](int64_t n) { bonus = fma(load(x.r + n) * load(x.k + n), load_as(r_k + n), bonus); });
-      const Vec<float> factor = broadcast(sum_of(bonus));
-      normalise(x.y, of(layer.ln_x_weight) + begin, of(layer.ln_x_bias) + begin, N, s_.model.ln_x_eps, x.y);
-      for_vectors(N, [&](int64_t n) {
-        store(s_.gated.values + at + n,
-              fma(factor, load(x.v + n), load(x.y + n)) * load(from_low_rank[2] + in_head + n));
-      });
+      prepare_head<float, P>(parameters, from_low_rank[0] + in_head, from_low_rank[1] + in_head,
+                             from_low_rank[3] + in_head, first_v, N, x.w, k, v, x.a, x.b);
+      const Wkv7Inputs inputs{.r = s_.receptance + at,
+                              .k = k,
+                              .v = v,
+                              .a = x.a,
+                              .b = x.b,
+                              .decay = {x.w, /*float_w=*/true, /*log_decay=*/true},
+                              .heads = 1,
+                              .key_size = N,
+                              .value_size = N};
+      float* const state = layer.wkv + s_.slots[row] * layer.wkv_stride + head * N * N;
+      wkv7_one_token<float>(inputs, {.first_token = 0, .length = 1, .head = 0, .state_before = state}, {x.y, state},
+                            {0, 1, 0, N}, wkv_scratch_);
+      finish_head<float, P>(parameters, s_.receptance + at, k, v, from_low_rank[2] + in_head, N, s_.model.ln_x_eps, x.y,
+                            s_.gated.values + at);
       quantize(s_.gated, row, begin, N);
     }
   }
 
-  void run_recurrence(const Layer& layer, bool first, int64_t head, int64_t row, const float* decay, const float* rate,
-                      const float* residual, HeadRow& x) const {
-    const int64_t N = head_size_, begin = head * N, at = row * width_ + begin;
-    const P *const k_k = of(layer.k_k) + begin, *const k_a = of(layer.k_a) + begin;
-    Vec<float> squares = {};
-    for_vectors(N, [&](int64_t n) {
-      const Vec<float> removal = load(s_.key + at + n) * load_as(k_k + n);
-      squares = fma(removal, removal, squares);
-      store(x.a + n, removal);
-    });
-    const float length = __builtin_sqrtf(sum_of(squares));
-    const Vec<float> unit = broadcast(1 / (length < 1e-12f ? 1e-12f : length));
-    for_vectors(N, [&](int64_t n) {
-      const Vec<float> a = sigmoid(load(rate + n)), removal = load(x.a + n) * unit, k = load(s_.key + at + n);
-      Vec<float> v = load(s_.value + at + n);
-      if (first) {
-        store(s_.first_value + at + n, v);
-      } else {
-        v = fma(load(s_.first_value + at + n) - v, sigmoid(load(residual + n)), v);
-      }
-      store(x.r + n, load(s_.receptance + at + n));
-      store(x.w + n, kLogDecay * sigmoid(load(decay + n)));
-      store(x.k + n, k * fma(a - 1.0f, load_as(k_a + n), broadcast(1.0f)));
-      store(x.v + n, v);
-      store(x.a + n, -removal);
-      store(x.b + n, removal * a);
-    });
-    const Wkv7Inputs inputs{.r = x.r,
-                            .k = x.k,
-                            .v = x.v,
-                            .a = x.a,
-                            .b = x.b,
-                            .decay = {x.w, /*float_w=*/true, /*log_decay=*/true},
-                            .heads = 1,
-                            .key_size = N,
-                            .value_size = N};
-    float* const state = layer.wkv + s_.slots[row] * layer.wkv_stride + head * N * N;
-    wkv7_one_token<float>(inputs, {.first_token = 0, .length = 1, .head = 0, .state_before = state}, {x.y, state},
-                          {0, 1, 0, N}, wkv_scratch_);
-  }
-
-  static constexpr float kLayerNormEps = 1e-5f;
-  static constexpr float kLogDecay = -0.60653066f;  // -e^(-1/2)
   static constexpr int64_t kPart = 4 * kPackedSums;
 
   const Rwkv7DecodeStep& s_;
