@@ -52,6 +52,8 @@ int64_t available_memory() {
 
 void require_memory(const std::string& what, double bytes, const std::string& advice) {
   constexpr double kGibibyte = 1 << 30;
+  constexpr double kNeverTooMuch = 1 << 24;  // not worth a look at the system's files
+  if (bytes <= kNeverTooMuch) return;
   const auto available = static_cast<double>(available_memory());
   if (bytes <= available) return;
   throw Error(ErrorCode::invalid_argument, fmt::format("{} take {:.1f} GiB, and {:.1f} GiB of memory are available: {}",
@@ -62,8 +64,7 @@ void require_memory(const std::string& what, const std::vector<int64_t>& sizes, 
                     const std::string& advice) {
   double bytes = static_cast<double>(c10::elementSize(dtype));
   for (const int64_t size : sizes) bytes *= static_cast<double>(size);
-  constexpr double kNeverTooMuch = 1 << 24;  // not worth a look at the system's files
-  if (bytes > kNeverTooMuch) require_memory(fmt::format("{} [{}]", what, fmt::join(sizes, ", ")), bytes, advice);
+  require_memory(fmt::format("{} [{}]", what, fmt::join(sizes, ", ")), bytes, advice);
 }
 
 }  // namespace wkv::models

@@ -131,7 +131,9 @@ TEST_P(PackedLinear, survives_weights_of_any_size) {
     const at::Tensor weight = weight_of({16, 64}).sign() * size;
     const at::Tensor unpacked = ops::unpack_linear(ops::pack_linear(weight, format));
     EXPECT_TRUE(unpacked.isfinite().all().item<bool>()) << size;
-    if (size == 1e-30f || size == 1e30f) EXPECT_LE(relative_error(unpacked, weight.to(at::kDouble)), 0.01) << size;
+    if (size == 1e-30f || size == 1e30f) {
+      EXPECT_LE(relative_error(unpacked, weight.to(at::kDouble)), 0.01) << size;
+    }
   }
 }
 

@@ -38,7 +38,9 @@ class QuantizedModel : public testing::TestWithParam<QuantizedCase> {
     }
     return {at::cat(logits, 1), last.state};
   }
-  static double distance(const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); }
+  static double distance(const at::Tensor& a, const at::Tensor& b) {
+    return ((a - b).norm() / b.norm()).item<double>();
+  }
 
   const at::NoGradGuard no_grad;
   std::unique_ptr<GoldenModel> golden;
@@ -78,7 +80,8 @@ std::vector<QuantizedCase> quantized_cases() {
 
 INSTANTIATE_TEST_SUITE_P(Published, QuantizedModel, testing::ValuesIn(quantized_cases()), [](const auto& test) {
   std::string name = test.param.model.fixture + "_" + test.param.format;
-  std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  std::ranges::replace_if(
+      name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
   return name;
 });
 

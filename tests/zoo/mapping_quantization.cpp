@@ -82,7 +82,9 @@ TEST_F(Quantization, leaves_vectors_and_the_embedding_as_they_are) {
     const bool is_matrix = name == "head.weight" || (name.ends_with(".weight") && weights[name].dim() == 2 &&
                                                      name.starts_with("blocks.") && name != "emb.weight");
     EXPECT_EQ(tensor.scalar_type(), is_matrix ? at::kByte : at::kFloat) << name;
-    if (!is_matrix) EXPECT_TRUE(at::equal(tensor, weights[name])) << name;
+    if (!is_matrix) {
+      EXPECT_TRUE(at::equal(tensor, weights[name])) << name;
+    }
   }
 }
 
@@ -125,7 +127,8 @@ TEST_F(Quantization, of_a_file_is_undone_by_converting_it) {
 TEST_F(Quantization, of_a_file_is_kept_by_converting_it) {
   const std::string once = converted("int4"), twice = (folder / "twice.safetensors").string();
   zoo::convert(once, twice);
-  for (const auto& [name, tensor] : tensors_in(once)) EXPECT_TRUE(at::equal(tensors_in(twice).at(name), tensor)) << name;
+  for (const auto& [name, tensor] : tensors_in(once))
+    EXPECT_TRUE(at::equal(tensors_in(twice).at(name), tensor)) << name;
 }
 
 TEST_F(Quantization, is_not_done_twice) {
@@ -143,10 +146,9 @@ TEST_F(Quantization, to_an_unknown_format_is_refused) {
 }
 
 TEST_F(Quantization, and_another_family_are_not_made_at_once) {
-  EXPECT_THAT(error([&] {
-                zoo::convert(original, (folder / "x.safetensors").string(), {.quantize = "int8", .to = "rrwkv"});
-              }),
-              HasSubstr("convert first, then quantise"));
+  EXPECT_THAT(
+      error([&] { zoo::convert(original, (folder / "x.safetensors").string(), {.quantize = "int8", .to = "rrwkv"}); }),
+      HasSubstr("convert first, then quantise"));
 }
 
 TEST_F(Quantization, of_weights_that_are_not_finite_is_refused) {

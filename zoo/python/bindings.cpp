@@ -116,6 +116,9 @@ struct Model : torch::CustomClassHolder {
       throw Error(ErrorCode::invalid_argument,
                   std::string("dtype: expected a floating-point one, got ") + c10::toString(*dtype));
     }
+    if (dtype == at::kDouble && value->quantized()) {
+      throw Error(ErrorCode::invalid_argument, family() + ": is quantised, and computes in no float64");
+    }
     const at::NoGradGuard no_grad;
     const auto move = [&](at::Tensor& tensor) {
       const auto target = tensor.is_floating_point() && dtype ? *dtype : tensor.scalar_type();
