@@ -57,10 +57,8 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
   std::map<std::string, std::string> formats;
   if (!quantization.empty()) {
     if (conversion) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("{}: {} is made of a model in fp32 or bf16, not in {}: convert "
-                              "first, then quantise",
-                              path, options.to, quantization));
+      throw Error(ErrorCode::invalid_argument, fmt::format("{}: {} is not made in {}: convert first, then quantise",
+                                                           path, options.to, quantization));
     }
     formats = matched.model->matrix_formats(quantization);
   }

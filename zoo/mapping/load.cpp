@@ -25,9 +25,9 @@ at::ScalarType parameter_dtype(const Checkpoint& checkpoint, const LoadOptions& 
   return any_double ? at::kDouble : at::kFloat;
 }
 
-// What the parameters will take beside the file's own pages, which the system may drop: less than that where a model
-// has little but matrices, as it is asked before anything is built.
-double least_bytes(const Checkpoint& checkpoint, const std::string& quantization, at::ScalarType dtype) {
+// What the parameters will take beside pages of the file itself, which the system may drop: for a quantised model an
+// estimate that counts every tensor as a matrix, because it is asked before anything is built.
+double parameter_bytes(const Checkpoint& checkpoint, const std::string& quantization, at::ScalarType dtype) {
   const double matrix_bytes = quantization == "int8" ? 1.0 : 9.0 / 16;
   double bytes = 0;
   for (const auto& [name, entry] : checkpoint.tensors()) {
@@ -50,7 +50,7 @@ std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& 
   Config config = read_config(options.config, path);
   const std::string quantization = wanted_quantization(checkpoint, options.quantize, options.dtype);
   const at::ScalarType dtype = parameter_dtype(checkpoint, options, !quantization.empty());
-  models::require_memory(path + ": its parameters", least_bytes(checkpoint, quantization, dtype),
+  models::require_memory(path + ": its parameters", parameter_bytes(checkpoint, quantization, dtype),
                          quantization.empty() ? "load it in bf16, int8 or int4" : "use a smaller model");
   const MatchedModel matched = match(checkpoint, options.family, config);
   std::map<std::string, std::string> formats;
