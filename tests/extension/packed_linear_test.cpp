@@ -172,8 +172,8 @@ TEST(PackLinear, has_the_same_bytes_on_every_machine) {
     const at::Tensor bytes = ops::pack_linear(weight, format).flatten().to(at::kLong);
     return bytes.mul(at::arange(1, bytes.numel() + 1)).sum().item<int64_t>();
   };
-  EXPECT_EQ(checksum("int8"), 0);
-  EXPECT_EQ(checksum("int4"), 0);
+  EXPECT_EQ(checksum("int8"), 483540596);
+  EXPECT_EQ(checksum("int4"), 298377342);
 }
 
 struct Loss {

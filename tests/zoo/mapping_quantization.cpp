@@ -190,7 +190,7 @@ TEST_F(Quantization, that_is_unknown_in_a_file_is_refused) {
   EXPECT_THAT(load_error(write(weights, "int2\n")), HasSubstr("is quantised as int2"));
 }
 
-struct Damage {
+struct QuantizedDamage {
   const char* name;
   std::function<void(at::Tensor& head)> spoil;
   const char* message;
@@ -203,7 +203,7 @@ void change_header(const at::Tensor& packed, int64_t offset, int64_t value) {
 }
 
 TEST_F(Quantization, that_contradicts_itself_is_refused_before_anything_is_built) {
-  const std::vector<Damage> damages = {
+  const std::vector<QuantizedDamage> damages = {
       {"no header", [](at::Tensor& head) { head.zero_(); }, "not a matrix that _pack_linear has made"},
       {"a row less", [](at::Tensor& head) { head = head.slice(0, 1).clone(); }, "is damaged"},
       {"a column less", [](at::Tensor& head) { head = head.slice(1, 1).clone(); }, "not a matrix"},
@@ -217,7 +217,7 @@ TEST_F(Quantization, that_contradicts_itself_is_refused_before_anything_is_built
       {"no rows at all", [](at::Tensor& head) { head = head.slice(0, 0, 0).clone(); }, "at least one row"},
   };
   const QuantizedTensors sound = tensors_in(converted("int8"));
-  for (const Damage& damage : damages) {
+  for (const QuantizedDamage& damage : damages) {
     QuantizedTensors tensors = sound;
     tensors["head.weight"] = sound.at("head.weight").clone();
     damage.spoil(tensors["head.weight"]);
@@ -249,7 +249,7 @@ TEST(AvailableMemory, is_some_of_the_machine) {
 }
 
 // A file of an RWKV-7 whose vocabulary takes so many GB, of which the disk holds only what is not zero.
-TEST(Load, a_model_that_memory_cannot_hold_is_refused_with_the_numbers) {
+TEST(LoadTooMuch, a_model_that_memory_cannot_hold_is_refused_with_the_numbers) {
   const ScratchFolder folder;
   const std::string path = (folder / "huge.safetensors").string();
   const int64_t rows = models::available_memory() / (64 * 3);
