@@ -47,6 +47,10 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
   Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
   const std::string quantization = wanted_quantization(checkpoint, options.quantize, options.dtype);
+  if (conversion && !quantization.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} is not made in {}: convert first, then quantise", path, options.to, quantization));
+  }
   const MatchedModel matched = match(checkpoint, /*forced_family=*/{}, config);
   ConvertReport report{.family = matched.family->name};
   if (conversion && report.family != conversion->source_family) {
@@ -55,13 +59,7 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
   }
 
   std::map<std::string, std::string> formats;
-  if (!quantization.empty()) {
-    if (conversion) {
-      throw Error(ErrorCode::invalid_argument, fmt::format("{}: {} is not made in {}: convert first, then quantise",
-                                                           path, options.to, quantization));
-    }
-    formats = matched.model->matrix_formats(quantization);
-  }
+  if (!quantization.empty()) formats = matched.model->matrix_formats(quantization);
 
   ModelTensors model{.tensors = {}, .metadata = matched.model->metadata()};
   if (!quantization.empty()) model.metadata[kQuantizationKey] = quantization;
