@@ -44,6 +44,13 @@ Tensor ops::pack_linear(const Tensor& weight, const std::string& format) { retur
 Tensor ops::packed_linear(const Tensor& x, const Tensor& packed, const OptionalTensor& bias) {
   return call<PackedLinearOp>(x, packed, bias);
 }
+ops::PackedMatrix ops::packed_matrix(const Tensor& packed) {
+  check_packed(PackedLinearOp::kName, packed);
+  const Tensor bytes = packed.contiguous();
+  const PackedHeader header =
+      packed_header(PackedLinearOp::kName, bytes.const_data_ptr(), bytes.size(0) - 1, bytes.size(1));
+  return {kPackedFormatNames[static_cast<int>(header.format)], header.rows, header.columns};
+}
 Tensor ops::unpack_linear(const Tensor& packed, at::ScalarType dtype) { return call<UnpackLinearOp>(packed, dtype); }
 
 }  // namespace wkv

@@ -9,10 +9,10 @@
 
 #include <algorithm>
 
-#include "core/memory.h"
 #include "core/sequence_layout.h"
 #include "core/sequences.h"
 #include "wkv/error.h"
+#include "wkv/models/memory.h"
 
 namespace wkv::models {
 namespace {
@@ -165,6 +165,10 @@ at::Tensor LanguageModel::loss(const at::Tensor& tokens, const at::Tensor& targe
 std::pair<at::Tensor, State> LanguageModel::loss_and_state(const at::Tensor& tokens, const at::Tensor& targets,
                                                            const State& state, std::optional<double> logit_penalty,
                                                            const SequenceLayout& layout) {
+  if (at::GradMode::is_enabled() && quantized()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: is quantised, for inference only: load it in fp32 or bf16 to train it", family()));
+  }
   check_tokens(tokens);
   if (!targets.defined() || targets.sizes() != tokens.sizes() || targets.scalar_type() != at::kLong) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: targets must be int64 [{}], as the tokens are", family(),

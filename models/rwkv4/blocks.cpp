@@ -134,7 +134,7 @@ at::Tensor RWKV4Block::forward(at::Tensor x, const at::Tensor& embedding, std::v
 
 at::Tensor RWKV4Block::tiny_attention(const at::Tensor& x, const at::Tensor& embedding, at::Tensor& past_k,
                                       at::Tensor& past_v, const Sequences& sequences) const {
-  const at::Tensor q = tiny_q->forward(x) / std::sqrt(static_cast<double>(tiny_q->weight.size(0)));
+  const at::Tensor q = tiny_q->forward(x) / std::sqrt(static_cast<double>(tiny_q->outputs()));
   return attend_past(q, tiny_k->forward(x), tiny_v->forward(embedding), past_k, past_v, sequences,
                      [](const at::Tensor& scores, const at::Tensor& values) { return at::matmul(scores, values); });
 }

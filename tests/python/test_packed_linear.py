@@ -1,4 +1,4 @@
-"""What the internal ops of packed weights promise to PyTorch; the numbers are tested in C++ (packed_linear_test.cpp)."""
+"""What the internal ops of decoding promise to PyTorch; the numbers are tested in C++ ({packed,thin}_linear_test.cpp)."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.skipif(IN_PYTHON, reason="internal ops are registered i
 CHECKS = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
 
 
-@pytest.fixture(params=["fp32", "bf16", "int8", "int4", "w8a8", "w4a8"])
+@pytest.fixture(params=["int8", "int4"])
 def packed(request):
     torch.manual_seed(0)
     return torch.ops.wkv._pack_linear(torch.randn(37, 70), request.param)
@@ -20,10 +20,16 @@ def test_opcheck(packed, dtype):
     torch.library.opcheck(torch.ops.wkv._packed_linear.default, (x, packed, bias), test_utils=CHECKS)
 
 
-@pytest.mark.parametrize("format", ["fp32", "bf16", "int8", "int4", "w8a8", "w4a8"])
+@pytest.mark.parametrize("format", ["int8", "int4"])
 def test_opcheck_of_packing(format):
     weight = torch.randn(37, 70)
     torch.library.opcheck(torch.ops.wkv._pack_linear.default, (weight, format), test_utils=CHECKS[:2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_opcheck_of_thin_products(dtype):
+    x, weight, bias = torch.randn(2, 3, 70, dtype=dtype), torch.randn(37, 70, dtype=dtype), torch.randn(37)
+    torch.library.opcheck(torch.ops.wkv._thin_linear.default, (x, weight, bias), test_utils=CHECKS)
 
 
 def test_compile(packed):

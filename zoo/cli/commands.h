@@ -26,8 +26,9 @@ void add_bench(CLI::App& app);
 struct ModelArguments {
   std::string model = zoo::kEmbeddedModel;
   std::string tokenizer;  // empty: guessed from the size of the vocabulary
-  std::string config, dtype = "fp32";
-  int threads = 0;  // 0: torch's choice
+  std::string config;
+  std::string dtype;  // empty: fp32, but a quantised or an fp64 file as it is
+  int threads = 0;    // 0: torch's choice
 
   void add_to(CLI::App& command, bool model_required);
   std::shared_ptr<models::LanguageModel> load() const;
@@ -41,11 +42,19 @@ struct SamplingArguments {
   void add_to(CLI::App& command);
 };
 
-at::ScalarType parse_dtype(const std::string& name);
-std::string dtype_name(at::ScalarType dtype);
-// The option --dtype with the names that parse_dtype knows.
+// The option --dtype: the name of a dtype or of a quantisation.
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype);
 CLI::Option* add_dtypes(CLI::App& command, std::vector<std::string>& names);  // several of them, separated by commas
+// What such a name asks for, in zoo::LoadOptions or zoo::ConvertOptions; none: nothing.
+template <class Options>
+void set_dtype(Options& options, const std::string& name) {
+  const auto& dtypes = zoo::parameter_dtypes();
+  if (const auto dtype = dtypes.find(name); dtype != dtypes.end()) {
+    options.dtype = dtype->second;
+  } else {
+    options.quantize = name;
+  }
+}
 // A whole file, or standard input for "-". Throws wkv::Error.
 std::string read_text(const std::string& path);
 

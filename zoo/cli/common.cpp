@@ -10,7 +10,6 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <map>
 
 #include "cli/commands.h"
 #include "wkv/error.h"
@@ -18,28 +17,22 @@
 namespace wkv::cli {
 namespace {
 
-const std::map<std::string, at::ScalarType>& dtypes() {
-  static const std::map<std::string, at::ScalarType> names = {
-      {"fp32", at::kFloat}, {"bf16", at::kBFloat16}, {"fp16", at::kHalf}, {"fp64", at::kDouble}};
+std::vector<std::string> dtype_names() {
+  std::vector<std::string> names = {"int8", "int4"};
+  for (const auto& [name, dtype] : zoo::parameter_dtypes()) names.push_back(name);
   return names;
 }
 
 }  // namespace
 
-at::ScalarType parse_dtype(const std::string& name) { return dtypes().at(name); }
-
-std::string dtype_name(at::ScalarType dtype) {
-  const auto found = std::ranges::find(dtypes(), dtype, [](const auto& named) { return named.second; });
-  return found == dtypes().end() ? c10::toString(dtype) : found->first;
-}
-
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
-  return command.add_option("--dtype", dtype, "fp32, bf16, fp16 or fp64")->check(CLI::IsMember(dtypes()));
+  return command.add_option("--dtype", dtype, "fp32, bf16, fp16, fp64, or quantised: int8, int4")
+      ->check(CLI::IsMember(dtype_names()));
 }
 
 CLI::Option* add_dtypes(CLI::App& command, std::vector<std::string>& names) {
-  return command.add_option("--dtype", names, "One or more of fp32, bf16, fp16 and fp64")
-      ->check(CLI::IsMember(dtypes()))
+  return command.add_option("--dtype", names, "One or more of fp32, bf16, fp16, fp64, int8 and int4")
+      ->check(CLI::IsMember(dtype_names()))
       ->delimiter(',')
       ->allow_extra_args(false);
 }
@@ -51,13 +44,15 @@ void ModelArguments::add_to(CLI::App& command, bool model_required) {
       "--tokenizer", tokenizer,
       "bytes, world, gpt-neox-20b, gpt2, or the path of a vocabulary (default: by the model's vocabulary)");
   command.add_option("--config", config, "Configuration that shapes can't tell: JSON, or the path of a JSON file");
-  add_dtype(command, dtype)->capture_default_str();
+  add_dtype(command, dtype);
   command.add_option("--threads", threads, "Number of threads (default: one a core)")->check(CLI::PositiveNumber);
 }
 
 std::shared_ptr<models::LanguageModel> ModelArguments::load() const {
   if (threads > 0) at::set_num_threads(threads);
-  return zoo::load_language_model(model, {.config = config, .dtype = parse_dtype(dtype)});
+  zoo::LoadOptions options{.config = config};
+  set_dtype(options, dtype);
+  return zoo::load_language_model(model, options);
 }
 
 std::shared_ptr<const zoo::Tokenizer> ModelArguments::load_tokenizer(

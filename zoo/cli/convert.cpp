@@ -45,7 +45,7 @@ void add_convert(CLI::App& app) {
       if (option->count() > 0 && given.to != target)
         throw CLI::ValidationError(option->get_name(), "only with --to " + target);
     }
-    if (!arguments->dtype.empty()) given.dtype = parse_dtype(arguments->dtype);
+    set_dtype(given, arguments->dtype);
     const zoo::ConvertReport report = zoo::convert(arguments->input, arguments->output, given);
     if (report.added_parameters == 0) return;
     fmt::print(stderr, "{}: {} parameters, {} of them new ({:.3f} % of the {} before)\n", report.family,

@@ -27,7 +27,7 @@ void run_info(const InfoArguments& arguments) {
                                    {"tokenizer", d.tokenizer},
                                    {"unused_tensors", d.unused_tensors},
                                    {"unknown_config_keys", d.unknown_config_keys}};
-    for (const auto& [dtype, count] : d.dtypes) json["dtypes"][dtype_name(dtype)] = count;
+    for (const auto& [dtype, count] : d.dtypes) json["dtypes"][dtype] = count;
     if (arguments.model == zoo::kEmbeddedModel)
       json["card"] = nlohmann::ordered_json::parse(zoo::embedded_model_card());
     print(json.dump(2) + "\n");
@@ -41,7 +41,7 @@ void run_info(const InfoArguments& arguments) {
   for (const auto& [key, value] : config.items())
     line(key, value.is_string() ? value.get<std::string>() : value.dump());
   line("parameters", fmt::format("{} ({:.2f} million)", d.parameters, static_cast<double>(d.parameters) * 1e-6));
-  for (const auto& [dtype, count] : d.dtypes) line("dtype", fmt::format("{} ({} values)", dtype_name(dtype), count));
+  for (const auto& [dtype, count] : d.dtypes) line("dtype", fmt::format("{} ({} values)", dtype, count));
   line("container", d.container);
   line("state", fmt::format("{} bytes a sequence", d.state_bytes));
   line("tokenizer",

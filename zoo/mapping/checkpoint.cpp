@@ -9,7 +9,9 @@
 #include <fstream>
 #include <limits>
 
+#include "io/printable.h"
 #include "wkv/error.h"
+#include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
 namespace {
@@ -42,6 +44,20 @@ Checkpoint::Checkpoint(TensorSource source, std::string path) : source_(std::mov
       throw Error(ErrorCode::corrupt_file, fmt::format("{}: two tensors are called {}", path_, name));
     }
   }
+  find_quantized_matrices();
+}
+
+void Checkpoint::find_quantized_matrices() {
+  const auto found = source_.metadata.find(kQuantizationKey);
+  if (found == source_.metadata.end()) return;
+  if (found->second != "int8" && found->second != "int4") {
+    throw Error(ErrorCode::unsupported_format, fmt::format("{}: is quantised as {}: not supported, int8 and int4 are",
+                                                           path_, printable(found->second)));
+  }
+  quantization_ = found->second;
+  for (const auto& [name, entry] : tensors_) {
+    if (entry->dtype == at::kByte) matrices_.emplace(entry, quantized_matrix(*entry, path_));
+  }
 }
 
 bool Checkpoint::has_prefix(const std::string& prefix) const {
@@ -53,7 +69,7 @@ const std::vector<int64_t>& Checkpoint::shape(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end())
     throw Error(ErrorCode::missing_tensor, fmt::format("{}: the tensor {} is missing", path_, name));
-  return found->second->shape;
+  return shape(*found->second);
 }
 
 const std::vector<int64_t>& Checkpoint::shape(const std::string& name, size_t dimensions) const {
@@ -70,6 +86,16 @@ void Checkpoint::require_shape(const std::string& name, const std::vector<int64_
     throw Error(ErrorCode::shape_mismatch, fmt::format("{}: {} must be [{}], got [{}]", path_, name,
                                                        fmt::join(expected, ", "), fmt::join(found, ", ")));
   }
+}
+
+const std::vector<int64_t>& Checkpoint::shape(const TensorEntry& entry) const {
+  const auto matrix = matrices_.find(&entry);
+  return matrix == matrices_.end() ? entry.shape : matrix->second.shape;
+}
+
+std::string Checkpoint::dtype(const TensorEntry& entry) const {
+  const auto matrix = matrices_.find(&entry);
+  return matrix == matrices_.end() ? dtype_name(entry.dtype) : matrix->second.format;
 }
 
 int64_t Checkpoint::count_blocks(const std::string& prefix) const {

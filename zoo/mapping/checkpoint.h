@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mapping/quantization.h"
 #include "wkv/zoo/tensor_source.h"
 
 namespace wkv::zoo {
@@ -22,12 +23,18 @@ class Checkpoint {
   const std::string& container() const { return source_.container; }
   const std::map<std::string, const TensorEntry*>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return source_.metadata; }
+  // How the file's matrices are quantised, "int8" or "int4"; empty: they are not.
+  const std::string& quantization() const { return quantization_; }
   bool has(const std::string& name) const { return tensors_.contains(name); }
   bool has_prefix(const std::string& prefix) const;
   // The shape of a tensor that must be there, with so many dimensions where they are given; throws wkv::Error
-  // otherwise.
+  // otherwise. Of a quantised matrix it is that of what it holds, as everywhere here.
   const std::vector<int64_t>& shape(const std::string& name) const;
   const std::vector<int64_t>& shape(const std::string& name, size_t dimensions) const;
+  // Of one of tensors(): the shape as above, and the dtype by name, "fp32", ..., or a quantised matrix's format.
+  const std::vector<int64_t>& shape(const TensorEntry& entry) const;
+  std::string dtype(const TensorEntry& entry) const;
+  bool is_quantized(const TensorEntry& entry) const { return matrices_.contains(&entry); }
   // A tensor that must be there with this shape; throws wkv::Error otherwise. Asked of a square matrix, it proves a
   // width that would else be taken from one row before memory for its square is.
   void require_shape(const std::string& name, const std::vector<int64_t>& expected) const;
@@ -38,9 +45,12 @@ class Checkpoint {
   int64_t count_blocks(const std::string& prefix) const;
 
  private:
+  void find_quantized_matrices();
+
   TensorSource source_;
-  std::string path_;
+  std::string path_, quantization_;
   std::map<std::string, const TensorEntry*> tensors_;
+  std::map<const TensorEntry*, QuantizedMatrix> matrices_;
 };
 
 // Configuration keys as upstream writes them. Reading a key marks it as known.

@@ -8,6 +8,7 @@
 
 #include "mapping/conversion.h"
 #include "mapping/match.h"
+#include "mapping/quantization.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -43,8 +44,13 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
   if (!output.ends_with(".safetensors")) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: the output's name must end in .safetensors", output));
   }
-  const Checkpoint checkpoint = open_checkpoint(path);
+  Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
+  const std::string quantization = wanted_quantization(checkpoint, options.quantize, options.dtype);
+  if (conversion && !quantization.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} is not made in {}: convert first, then quantise", path, options.to, quantization));
+  }
   const MatchedModel matched = match(checkpoint, /*forced_family=*/{}, config);
   ConvertReport report{.family = matched.family->name};
   if (conversion && report.family != conversion->source_family) {
@@ -52,9 +58,18 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
                                                            report.family, options.to, conversion->source_family));
   }
 
+  std::map<std::string, std::string> formats;
+  if (!quantization.empty()) formats = matched.model->matrix_formats(quantization);
+
   ModelTensors model{.tensors = {}, .metadata = matched.model->metadata()};
-  for (const auto& item : tensors_of(*matched.model))
-    model.tensors[item.key()] = matched.value(item.key(), item.value());
+  if (!quantization.empty()) model.metadata[kQuantizationKey] = quantization;
+  for (const auto& item : tensors_of(*matched.model)) {
+    const auto format = formats.find(item.key());
+    model.tensors[item.key()] = format == formats.end() ? matched.value(item.key(), item.value())
+                                                        : matched.quantized(item.key(), item.value(), format->second);
+    if (const auto entry = matched.tensors.find(item.key()); format != formats.end() && entry != matched.tensors.end())
+      checkpoint.release(*entry->second);
+  }
   const auto elements = [&] {
     int64_t sum = 0;
     for (const auto& [name, tensor] : model.tensors) sum += tensor.numel();

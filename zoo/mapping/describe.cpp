@@ -8,6 +8,17 @@
 
 namespace wkv::zoo {
 
+const std::map<std::string, at::ScalarType>& parameter_dtypes() {
+  static const std::map<std::string, at::ScalarType> names = {
+      {"fp32", at::kFloat}, {"bf16", at::kBFloat16}, {"fp16", at::kHalf}, {"fp64", at::kDouble}};
+  return names;
+}
+
+std::string dtype_name(at::ScalarType dtype) {
+  const auto found = std::ranges::find(parameter_dtypes(), dtype, [](const auto& named) { return named.second; });
+  return found == parameter_dtypes().end() ? c10::toString(dtype) : found->first;
+}
+
 std::string guess_tokenizer(int64_t vocab_size) {
   switch (vocab_size) {
     case 256:
@@ -37,12 +48,13 @@ Description describe(const std::string& path, const LoadOptions& options) {
   d.config_json = matched.model->config_json();
   d.unused_tensors = matched.unused;
   d.unknown_config_keys = config.unknown_keys();
-  std::map<at::ScalarType, int64_t> dtypes;
+  std::map<std::string, int64_t> dtypes;
   for (const auto& parameter : matched.model->named_parameters()) {
     d.parameters += parameter.value().numel();
     const auto found = matched.tensors.find(parameter.key());
     const bool added = found == matched.tensors.end();
-    dtypes[added ? parameter.value().scalar_type() : found->second->dtype] += parameter.value().numel();
+    dtypes[added ? dtype_name(parameter.value().scalar_type()) : checkpoint.dtype(*found->second)] +=
+        parameter.value().numel();
   }
   d.dtypes.assign(dtypes.begin(), dtypes.end());
   std::ranges::sort(d.dtypes, std::greater<>(), [](const auto& dtype) { return dtype.second; });

@@ -9,6 +9,7 @@
 #include "embedded/embedded.h"
 #include "mapping/detect.h"
 #include "wkv/error.h"
+#include "wkv/ops.h"
 #include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
@@ -39,7 +40,22 @@ std::shared_ptr<models::Model> build(const Family& family, const Checkpoint& che
 
 at::Tensor MatchedModel::value(const std::string& name, const at::Tensor& own) const {
   const auto found = tensors.find(name);
-  return found == tensors.end() ? own : as_tensor(*found->second).reshape(own.sizes());
+  if (found == tensors.end()) return own;
+  const at::Tensor stored = as_tensor(*found->second);
+  // What match() lets pass for a parameter is a floating-point tensor or a quantised matrix.
+  const bool is_quantized = own.is_floating_point() && !stored.is_floating_point();
+  return (is_quantized ? ops::unpack_linear(stored) : stored).reshape(own.sizes());
+}
+
+at::Tensor MatchedModel::quantized(const std::string& name, const at::Tensor& own, const std::string& format) const {
+  const auto found = tensors.find(name);
+  if (found != tensors.end() && found->second->dtype == at::kByte) return as_tensor(*found->second);
+  const at::Tensor dense = value(name, own);
+  try {
+    return ops::pack_linear(dense.scalar_type() == at::kDouble ? dense.to(at::kFloat) : dense, format);
+  } catch (const std::exception& error) {  // weights that are not finite
+    throw Error(ErrorCode::unsupported_format, fmt::format("{} can't be quantised: {}", name, error.what()));
+  }
 }
 
 torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& model) {
@@ -57,6 +73,8 @@ MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_famil
   matched.family = &detect_family(checkpoint, forced_family);
   matched.model = build(*matched.family, checkpoint, config);
   const auto wanted = tensors_of(*matched.model);
+  const auto matrices = checkpoint.quantization().empty() ? std::map<std::string, std::string>()
+                                                          : matched.model->matrix_formats(checkpoint.quantization());
 
   std::vector<std::string> problems;
   for (const auto& [name, entry] : checkpoint.tensors()) {
@@ -66,11 +84,14 @@ MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_famil
       continue;
     }
     const at::Tensor* tensor = wanted.find(own_name);
+    const std::vector<int64_t>& shape = checkpoint.shape(*entry);
     if (!tensor) {
-      problems.push_back(fmt::format("unexpected: {} [{}]", name, fmt::join(entry->shape, ", ")));
-    } else if (!same_but_for_ones(entry->shape, tensor->sizes())) {
-      problems.push_back(fmt::format("mis-shaped: {} is [{}], expected [{}]", name, fmt::join(entry->shape, ", "),
+      problems.push_back(fmt::format("unexpected: {} [{}]", name, fmt::join(shape, ", ")));
+    } else if (!same_but_for_ones(shape, tensor->sizes())) {
+      problems.push_back(fmt::format("mis-shaped: {} is [{}], expected [{}]", name, fmt::join(shape, ", "),
                                      fmt::join(tensor->sizes().vec(), ", ")));
+    } else if (checkpoint.is_quantized(*entry)) {
+      if (!matrices.contains(own_name)) problems.push_back(fmt::format("{} is quantised, which it never is", name));
     } else if (c10::isFloatingType(entry->dtype) != tensor->is_floating_point()) {
       problems.push_back(fmt::format("{} is of dtype {}, expected {}", name, c10::toString(entry->dtype),
                                      tensor->is_floating_point() ? "a floating-point one" : "an integer one"));

@@ -17,8 +17,11 @@ struct MatchedModel {
   std::map<std::string, const TensorEntry*> tensors;  // by the name of the parameter or buffer
   std::vector<std::string> unused;
 
-  // The file's values of a parameter or buffer, in its shape; where the configuration added it, the module's own.
+  // The file's values of a parameter or buffer, in its shape, those of a quantised matrix in fp32; where the
+  // configuration added it, the module's own.
   at::Tensor value(const std::string& name, const at::Tensor& own) const;
+  // The same of a matrix as ops::pack_linear makes it, in this format where the file doesn't have it quantised.
+  at::Tensor quantized(const std::string& name, const at::Tensor& own, const std::string& format) const;
 };
 
 // Parameters, then buffers, by name.

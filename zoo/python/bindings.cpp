@@ -104,11 +104,20 @@ struct Model : torch::CustomClassHolder {
   c10::Dict<std::string, at::Tensor> parameters() { return to_dict(value->named_parameters()); }
   c10::Dict<std::string, at::Tensor> buffers() { return to_dict(value->named_buffers()); }
   bool is_training() { return value->is_training(); }
-  void train(bool on) { value->train(on); }
+  void train(bool on) {
+    if (on && value->quantized()) {
+      throw Error(ErrorCode::invalid_argument,
+                  family() + ": is quantised, for inference only: load it in float32 or bfloat16 to train it");
+    }
+    value->train(on);
+  }
   void to(std::optional<at::Device> device, std::optional<at::ScalarType> dtype) {
     if (dtype && !c10::isFloatingType(*dtype)) {
       throw Error(ErrorCode::invalid_argument,
                   std::string("dtype: expected a floating-point one, got ") + c10::toString(*dtype));
+    }
+    if (dtype == at::kDouble && value->quantized()) {
+      throw Error(ErrorCode::invalid_argument, family() + ": is quantised, and computes in no float64");
     }
     const at::NoGradGuard no_grad;
     const auto move = [&](at::Tensor& tensor) {
@@ -144,8 +153,9 @@ struct Model : torch::CustomClassHolder {
   c10::intrusive_ptr<State> initial_state(int64_t batch) { return State::wrap(language_model().initial_state(batch)); }
 
   static c10::intrusive_ptr<Model> load(std::string path, std::string config, std::string family,
-                                        std::optional<at::ScalarType> dtype) {
-    return c10::make_intrusive<Model>(zoo::load(path, {.config = config, .family = family, .dtype = dtype}));
+                                        std::optional<at::ScalarType> dtype, std::string quantize) {
+    return c10::make_intrusive<Model>(
+        zoo::load(path, {.config = config, .family = family, .dtype = dtype, .quantize = quantize}));
   }
 
   models::LanguageModel& language_model() {

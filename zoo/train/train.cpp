@@ -52,12 +52,23 @@ class StopSignals {
   }, terminate_{};
 };
 
+// The model that model.checkpoint holds.
+std::shared_ptr<models::LanguageModel> model_to_tune(const TrainConfig::Model& m) {
+  for (const auto& [dtype, count] : describe(m.checkpoint, {.config = m.config}).dtypes) {
+    if (!parameter_dtypes().contains(dtype)) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format("model.checkpoint: {}: its matrices are {}: start from the original, or convert it to fp32",
+                      m.checkpoint, dtype));
+    }
+  }
+  return load_language_model(m.checkpoint, {.config = m.config, .dtype = at::kFloat});
+}
+
 std::shared_ptr<models::LanguageModel> starting_model(const TrainConfig& config, int64_t tokenizer_vocab) {
   const auto& m = config.model;
   at::manual_seed(config.seed);
-  const auto checkpoint =
-      m.checkpoint.empty() ? nullptr
-                           : load_language_model(m.checkpoint, {.config = m.config, .family = {}, .dtype = at::kFloat});
+  const auto checkpoint = m.checkpoint.empty() ? nullptr : model_to_tune(m);
   const int64_t vocab = checkpoint ? checkpoint->vocab_size() : m.vocab == 0 ? tokenizer_vocab : m.vocab;
   if (vocab < tokenizer_vocab)
     throw Error(ErrorCode::invalid_argument,

@@ -152,6 +152,12 @@ WKV_API at::Tensor pack_linear(const at::Tensor& weight, const std::string& form
 // As thin_linear, with a packed matrix; x is rounded to 8 bits, with a scale for every 32 columns.
 WKV_API at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed,
                                  const std::optional<at::Tensor>& bias = std::nullopt);
+// What it says of itself; throws std::exception for a tensor that pack_linear has not made.
+struct PackedMatrix {
+  std::string format;
+  int64_t rows, columns;
+};
+WKV_API PackedMatrix packed_matrix(const at::Tensor& packed);
 // What it holds, [N, K] of dtype fp32, bf16 or fp16.
 WKV_API at::Tensor unpack_linear(const at::Tensor& packed, at::ScalarType dtype = at::kFloat);
 

@@ -191,14 +191,15 @@ def load(
     config: dict | str | os.PathLike | None = None,
     family: str | None = None,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
 ) -> Model:
     """Opens a checkpoint (.pth, .pt, .bin, .safetensors, or a folder with config.json and weights), in eval mode.
 
     path_or_name: "embedded" is the small byte-level model that the library carries with it.
     config: what shapes alone can't tell, under upstream's keys, as a dict or the path of a JSON file.
     family: the architecture, told from the tensors' names by default.
-    dtype: of the parameters; by default float32, except that a float64 file stays float64.
+    dtype: of the parameters; by default float32, except that a float64 file stays float64. "int8" and "int4" quantise
+    the matrices, for inference on the CPU; a file that `wkv convert --dtype int8` wrote stays quantised by default.
     """
     if config is None:
         config = ""
@@ -207,7 +208,8 @@ def load(
     else:
         config = _existing(config)
     path = path_or_name if path_or_name in list_models() else _existing(path_or_name)
-    handle = classes().Model.load(path, config, family or "", dtype)
+    quantize = dtype if isinstance(dtype, str) else ""
+    handle = classes().Model.load(path, config, family or "", None if quantize else dtype, quantize)
     return Model(handle).to(device)
 
 

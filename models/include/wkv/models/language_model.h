@@ -23,6 +23,10 @@ class WKV_API Model : public torch::nn::Module {
   // Replaces the matrices by quantised ones, "int8" or "int4"; the rest, and the embedding, stay as they are. On the
   // CPU, for inference. Throws wkv::Error for another format, and for a model that is quantised already.
   void quantize(const std::string& format);
+  bool quantized() const;
+  // The parameters that quantize(format) replaces, by name, and the format of each (see ops::pack_linear). Throws
+  // wkv::Error for another format, and for a model without such parameters.
+  std::map<std::string, std::string> matrix_formats(const std::string& format) const;
 };
 
 struct Output {

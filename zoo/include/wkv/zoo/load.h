@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,10 @@ struct LoadOptions {
                        // config.json of the folder
   std::string family;  // "rwkv7", ...; empty: told from the tensors
   std::optional<at::ScalarType> dtype;  // of the parameters; none: fp32, except that an fp64 file stays fp64
+  // "int8", "int4": the matrices are held so, for inference (models::Model::quantize), and the other parameters, where
+  // dtype doesn't say otherwise, in bf16 if the file has them all so, else in fp32. A file that is quantised itself
+  // stays so where neither is asked for.
+  std::string quantize;
 };
 
 // Opens a checkpoint (a path, see open_tensors, or kEmbeddedModel) and builds its model in eval mode, on the CPU;
@@ -40,16 +45,22 @@ WKV_API std::string guess_tokenizer(int64_t vocab_size);
 struct Description {
   std::string container, family, config_json;
   int64_t parameters = 0;
-  std::vector<std::pair<at::ScalarType, int64_t>> dtypes;  // and the number of elements, most frequent first
-  int64_t state_bytes = 0;                                 // of one sequence; 0: no recurrent state
-  std::string tokenizer;                                   // a guess from the size of the vocabulary; may be empty
+  std::vector<std::pair<std::string, int64_t>> dtypes;  // and the number of elements, most frequent first
+  int64_t state_bytes = 0;                              // of one sequence; 0: no recurrent state
+  std::string tokenizer;                                // a guess from the size of the vocabulary; may be empty
   std::vector<std::string> unused_tensors, unknown_config_keys;
 };
 WKV_API Description describe(const std::string& path, const LoadOptions& options = {});
 
+// "fp32", "bf16", ...; PyTorch's name for one that parameters never have.
+WKV_API std::string dtype_name(at::ScalarType dtype);
+// The dtypes that parameters may have.
+WKV_API const std::map<std::string, at::ScalarType>& parameter_dtypes();
+
 struct ConvertOptions {
   std::string config;                   // as in LoadOptions
   std::optional<at::ScalarType> dtype;  // of every tensor; none: each keeps its own
+  std::string quantize;                 // of the matrices, as in LoadOptions; the file's metadata say so
   // "safetensors", "upstream": the same model under the published names. "multi-temporal": an RWKV-4 as a
   // multi_temporal_rwkv, "rrwkv": a plain one as an RRWKV-style model (the project's definition), which both compute
   // the same until they are fine-tuned.
