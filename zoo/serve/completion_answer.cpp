@@ -7,8 +7,6 @@
 #include <random>
 #include <utility>
 
-#include "serve/api_error.h"
-
 namespace wkv::serve {
 namespace {
 
@@ -54,10 +52,9 @@ std::string CompletionAnswer::shown(Choice& choice, const std::string& piece) co
 }
 
 std::string CompletionAnswer::push(const Progress& progress) {
-  if (progress.finish_reason == "error" || progress.finish_reason == "cancelled") {
-    error_ = progress.finish_reason == "error" ? progress.error : "the server is shutting down";
-    return stream_ ? error_event() : "";
-  }
+  if (progress.finish_reason == "error") error_.emplace(500, progress.error);
+  if (progress.finish_reason == "cancelled") error_.emplace(503, "the server is shutting down");
+  if (error_) return stream_ ? event_of(error_->json()) : "";
   Choice& choice = choices_[progress.text];
   const bool ended = !progress.finish_reason.empty();
   const bool first = chat_ && !choice.begun;
@@ -135,7 +132,5 @@ std::string CompletionAnswer::json() const {
   answer["usage"] = usage();
   return answer.dump();
 }
-
-std::string CompletionAnswer::error_event() const { return event_of(ApiError(500, error_).json()); }
 
 }  // namespace wkv::serve

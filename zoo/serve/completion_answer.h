@@ -2,9 +2,11 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "serve/api_error.h"
 #include "serve/completion_request.h"
 #include "serve/engine.h"
 #include "wkv/export.h"
@@ -19,12 +21,9 @@ class WKV_API CompletionAnswer {
   // news of an error, or of a text that was cancelled, nothing more comes.
   std::string push(const Progress& progress);
   bool streamed() const { return stream_; }
-  bool ended() const { return failed() || open_ == 0; }
-  bool failed() const { return !error_.empty(); }
-
-  std::string json() const;         // once it has ended well: the whole answer
-  std::string error_event() const;  // once it has failed
-  const std::string& error() const { return error_; }
+  bool ended() const { return error_ || open_ == 0; }
+  const std::optional<ApiError>& error() const { return error_; }
+  std::string json() const;  // once it has ended without an error: the whole answer
 
  private:
   struct Choice {
@@ -42,7 +41,7 @@ class WKV_API CompletionAnswer {
   std::vector<Choice> choices_;
   std::size_t open_;  // choices that go on
   int64_t prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0;
-  std::string error_;
+  std::optional<ApiError> error_;
 };
 
 }  // namespace wkv::serve

@@ -15,7 +15,8 @@ namespace wkv::serve {
 namespace {
 
 bool all_integers(const nlohmann::json& list) {
-  return !list.empty() && std::ranges::all_of(list, [](const nlohmann::json& item) { return item.is_number_integer(); });
+  return !list.empty() &&
+         std::ranges::all_of(list, [](const nlohmann::json& item) { return item.is_number_integer(); });
 }
 
 std::vector<int64_t> token_list(const nlohmann::json& list, const ServedModel& model) {
@@ -142,13 +143,15 @@ CompletionRequest parse_completion_request(Endpoint endpoint, std::string_view b
     request.prompts = prompts_of(input, model, limits);
   }
   if (request.choices() > limits.max_choices) {
-    throw ApiError(400, fmt::format("n: {} prompts times {} are more than {} answers", request.prompts.size(),
-                                    request.n, limits.max_choices),
+    throw ApiError(400,
+                   fmt::format("n: {} prompts times {} are more than {} answers", request.prompts.size(), request.n,
+                               limits.max_choices),
                    "n");
   }
   for (const auto& prompt : request.prompts) {
     if (static_cast<int64_t>(prompt.size()) > limits.max_prompt_tokens) {
-      throw ApiError(400, fmt::format("the prompt has {} tokens, more than {}", prompt.size(), limits.max_prompt_tokens),
+      throw ApiError(400,
+                     fmt::format("the prompt has {} tokens, more than {}", prompt.size(), limits.max_prompt_tokens),
                      chat ? "messages" : "prompt", "context_length_exceeded");
     }
     zoo::require_fit(model.tokenizer, prompt, model.vocab_size, "prompt");

@@ -16,8 +16,8 @@
 namespace wkv::serve {
 
 struct EngineOptions {
-  int64_t slots = 16;  // texts that decode together
-  int64_t queue = 64;  // texts that wait for a slot
+  int64_t slots = 16;                              // texts that decode together
+  int64_t queue = 64;                              // texts that wait for a slot
   int64_t state_cache_bytes = int64_t{256} << 20;  // 0: none
 };
 
@@ -28,10 +28,10 @@ struct Job {
 
 // News of one of a request's texts.
 struct Progress {
-  std::size_t text = 0;            // its place among the request's jobs
-  std::string piece = {};          // what became certain
-  std::string finish_reason = {};  // at the end: as GenerateResult's, or "error"
-  std::string error = {};          // then: what went wrong
+  std::size_t text = 0;                                                // its place among the request's jobs
+  std::string piece = {};                                              // what became certain
+  std::string finish_reason = {};                                      // at the end: as GenerateResult's, or "error"
+  std::string error = {};                                              // then: what went wrong
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // at the end
 };
 

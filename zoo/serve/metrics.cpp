@@ -77,7 +77,8 @@ std::string Metrics::prometheus() const {
       if (!row.labelled) print({}, {});
       continue;
     }
-    for (auto it = first; it != series_.end() && it->first.first == row.metric; ++it) print(it->first.second, it->second);
+    for (auto it = first; it != series_.end() && it->first.first == row.metric; ++it)
+      print(it->first.second, it->second);
   }
   return text;
 }

@@ -11,21 +11,21 @@
 namespace wkv::serve {
 
 enum class Metric {
-  requests,               // by endpoint and status
-  request_seconds,        // from the request to the end of its answer
-  connections,            // open
-  refused_connections,    // too many
-  texts,                  // ended, by reason
-  active_texts,           // that decode
-  waiting_texts,          // in the queue, or reading their prompts
-  prompt_tokens,          //
-  cached_prompt_tokens,   // those of them that the state cache had read
-  generated_tokens,       //
-  first_text_seconds,     // from the request to a text's first words
-  generation_seconds,     // from the request to a text's end
-  state_cache_hits,       // texts whose beginning was known
-  state_cache_bytes,      //
-  state_cache_entries,    //
+  requests,              // by endpoint and status
+  request_seconds,       // from the request to the end of its answer
+  connections,           // open
+  refused_connections,   // too many
+  texts,                 // ended, by reason
+  active_texts,          // that decode
+  waiting_texts,         // in the queue, or reading their prompts
+  prompt_tokens,         //
+  cached_prompt_tokens,  // those of them that the state cache had read
+  generated_tokens,      //
+  first_text_seconds,    // from the request to a text's first words
+  generation_seconds,    // from the request to a text's end
+  state_cache_hits,      // texts whose beginning was known
+  state_cache_bytes,     //
+  state_cache_entries,   //
 };
 
 // For any thread.

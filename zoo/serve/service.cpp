@@ -96,8 +96,7 @@ void Service::authorize(const HttpRequest& request) const {
 }
 
 std::string Service::model_json() const {
-  return nlohmann::ordered_json{
-      {"id", model_.name}, {"object", "model"}, {"created", created_}, {"owned_by", "wkv"}}
+  return nlohmann::ordered_json{{"id", model_.name}, {"object", "model"}, {"created", created_}, {"owned_by", "wkv"}}
       .dump();
 }
 
