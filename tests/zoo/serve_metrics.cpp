@@ -33,7 +33,7 @@ TEST(ServeMetrics, everything_without_a_label_is_there_from_the_beginning) {
                            "wkv_first_text_seconds_count 0", "wkv_state_cache_hits_total 0"}) {
     EXPECT_THAT(text, HasSubstr(std::string(name) + "\n"));
   }
-  EXPECT_THAT(text, Not(HasSubstr("wkv_requests_total ")));
+  EXPECT_THAT(text, Not(HasSubstr("\nwkv_requests_total ")));
 }
 
 }  // namespace

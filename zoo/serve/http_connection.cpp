@@ -24,7 +24,7 @@ HttpConnection::HttpConnection(asio::ip::tcp::socket socket, const ConnectionCon
       write_deadline_(socket_.get_executor()),
       context_(context),
       on_close_(std::move(on_close)) {
-  ErrorCode ignored;
+  BoostError ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
 }
@@ -52,7 +52,7 @@ void HttpConnection::close() {
     answer_.reset();
     end_response(kClientClosed);
   }
-  ErrorCode ignored;
+  BoostError ignored;
   socket_.close(ignored);
   read_deadline_.cancel();
   write_deadline_.cancel();
@@ -73,7 +73,7 @@ void HttpConnection::next_request() {
   idle_ = true;
   set_deadline(kIdleTimeout);
   socket_.async_read_some(received_.prepare(sizeof(trash_)),
-                          [self = shared_from_this()](ErrorCode error, std::size_t count) {
+                          [self = shared_from_this()](BoostError error, std::size_t count) {
                             self->idle_ = false;
                             if (error) return self->close();
                             self->received_.commit(count);
@@ -85,14 +85,14 @@ void HttpConnection::read_header() {
   start_ = Clock::now();
   set_deadline(context_.options.read_timeout);
   http::async_read_header(socket_, received_, *parser_,
-                          [self = shared_from_this()](ErrorCode error, std::size_t) { self->on_header(error); });
+                          [self = shared_from_this()](BoostError error, std::size_t) { self->on_header(error); });
 }
 
-void HttpConnection::on_header(ErrorCode error) {
+void HttpConnection::on_header(BoostError error) {
   if (error) return refuse_request(error);
   if (parser_->get()[http::field::expect] != "100-continue") return read_body();
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-  asio::async_write(socket_, asio::buffer(kContinue), [self = shared_from_this()](ErrorCode failure, std::size_t) {
+  asio::async_write(socket_, asio::buffer(kContinue), [self = shared_from_this()](BoostError failure, std::size_t) {
     if (failure) return self->close();
     self->read_body();
   });
@@ -100,16 +100,16 @@ void HttpConnection::on_header(ErrorCode error) {
 
 void HttpConnection::read_body() {
   http::async_read(socket_, received_, *parser_,
-                   [self = shared_from_this()](ErrorCode error, std::size_t) { self->on_body(error); });
+                   [self = shared_from_this()](BoostError error, std::size_t) { self->on_body(error); });
 }
 
-void HttpConnection::on_body(ErrorCode error) {
+void HttpConnection::on_body(BoostError error) {
   if (error) return refuse_request(error);
   clear_deadline();
   handle_request();
 }
 
-void HttpConnection::refuse_request(ErrorCode error) {
+void HttpConnection::refuse_request(BoostError error) {
   clear_deadline();
   keep_alive_ = false;
   if (late_) return respond(error_response({408, "the request took too long to arrive", {}, "timeout"}));
@@ -216,7 +216,7 @@ void HttpConnection::on_progress(int64_t request, const Progress& progress) {
 // request, no more is to be known until this one is answered.
 void HttpConnection::watch_for_close() {
   if (std::exchange(watching_, true)) return;
-  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](ErrorCode error) {
+  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](BoostError error) {
     self->watching_ = false;
     if (error || !self->answer_) return;
     char next = 0;
@@ -263,14 +263,14 @@ void HttpConnection::send(const std::string& bytes) {
 void HttpConnection::write() {
   sending_.swap(unsent_);
   write_deadline_.expires_after(context_.options.write_timeout);
-  write_deadline_.async_wait([self = shared_from_this()](ErrorCode error) {
+  write_deadline_.async_wait([self = shared_from_this()](BoostError error) {
     if (!error && Clock::now() >= self->write_deadline_.expiry()) self->close();
   });
   asio::async_write(socket_, asio::buffer(sending_),
-                    [self = shared_from_this()](ErrorCode error, std::size_t) { self->on_written(error); });
+                    [self = shared_from_this()](BoostError error, std::size_t) { self->on_written(error); });
 }
 
-void HttpConnection::on_written(ErrorCode error) {
+void HttpConnection::on_written(BoostError error) {
   write_deadline_.expires_at(Clock::time_point::max());
   sending_.clear();
   if (error) return close();
@@ -282,14 +282,14 @@ void HttpConnection::on_written(ErrorCode error) {
 
 // A socket closed with something unread in it is reset, and the answer lost with it.
 void HttpConnection::drain() {
-  ErrorCode ignored;
+  BoostError ignored;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   set_deadline(kDrainTimeout);
   discard();
 }
 
 void HttpConnection::discard() {
-  socket_.async_read_some(asio::buffer(trash_), [self = shared_from_this()](ErrorCode error, std::size_t) {
+  socket_.async_read_some(asio::buffer(trash_), [self = shared_from_this()](BoostError error, std::size_t) {
     error ? self->close() : self->discard();
   });
 }
@@ -300,10 +300,10 @@ void HttpConnection::discard() {
 void HttpConnection::set_deadline(Clock::duration time) {
   late_ = false;
   read_deadline_.expires_after(time);
-  read_deadline_.async_wait([self = shared_from_this()](ErrorCode error) {
+  read_deadline_.async_wait([self = shared_from_this()](BoostError error) {
     if (error || Clock::now() < self->read_deadline_.expiry()) return;
     self->late_ = true;
-    ErrorCode ignored;
+    BoostError ignored;
     self->socket_.cancel(ignored);
   });
 }

@@ -41,15 +41,15 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void close();   // at once
 
  private:
-  using ErrorCode = boost::system::error_code;
+  using BoostError = boost::system::error_code;
   using Clock = std::chrono::steady_clock;
 
   void next_request();
   void read_header();
-  void on_header(ErrorCode error);
+  void on_header(BoostError error);
   void read_body();
-  void on_body(ErrorCode error);
-  void refuse_request(ErrorCode error);
+  void on_body(BoostError error);
+  void refuse_request(BoostError error);
   void handle_request();
   void generate(CompletionRequest request);
   void on_progress(int64_t request, const Progress& progress);
@@ -60,7 +60,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void send(const std::string& bytes);
   void end_response(int status);  // everything of the response has been given to send()
   void write();
-  void on_written(ErrorCode error);
+  void on_written(BoostError error);
   bool chunked() const { return version_ >= 11; }
   void drain();  // lets the client read the answer before the connection closes
   void discard();

@@ -15,8 +15,10 @@ namespace {
 }  // namespace
 
 nlohmann::json parse_json_object(std::string_view text) {
-  const auto bounded = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth > kMaxJsonDepth)
+  // depth: of the containers around what begins.
+  const auto bounded = [](int depth, nlohmann::json::parse_event_t event, const nlohmann::json&) {
+    using Event = nlohmann::json::parse_event_t;
+    if (depth >= kMaxJsonDepth && (event == Event::object_start || event == Event::array_start))
       throw ApiError(400, fmt::format("the body is nested deeper than {} levels", kMaxJsonDepth));
     return true;
   };
