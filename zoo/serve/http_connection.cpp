@@ -132,7 +132,7 @@ void HttpConnection::handle_request() {
   const std::string target = text_of(message.target());
   keep_alive_ = message.keep_alive();
   head_only_ = message.method() == http::verb::head;
-  version_ = message.version();
+  version_ = message.version() < 11 ? 10 : 11;
   const HttpRequest request{.method = text_of(message.method_string()),
                             .path = target.substr(0, target.find('?')),
                             .content_type = text_of(message[http::field::content_type]),
