@@ -103,6 +103,113 @@ TEST_F(GenerateBatch, a_cancelled_text_frees_its_slot_at_once) {
   EXPECT_EQ(batch.result(2).finish_reason, "cancelled");
 }
 
+TEST_F(GenerateBatch, a_long_prompt_is_read_between_the_steps_of_the_others) {
+  Parrot model("abcdefghijklmnopqrstuvwxyz");
+  BatchGenerator batch(model, *bytes_, 2);
+  batch.add("a", greedy(4));
+  batch.step();
+  batch.add(std::string(5 * BatchGenerator::kPromptBlock, 'a'), greedy(1));
+  for (int step = 0; step < 3; ++step) EXPECT_THAT(batch.step(), testing::SizeIs(1));
+  EXPECT_LE(model.longest_read, BatchGenerator::kPromptBlock);
+  EXPECT_THAT(run(batch), ElementsAre(std::pair(1, "b")));
+}
+
+TEST_F(GenerateBatch, a_prompt_may_be_given_as_tokens) {
+  Parrot model("abcdefgh");
+  BatchGenerator batch(model, *bytes_, 1);
+  batch.add(std::vector<int64_t>{'x', 'c'}, greedy(2));
+  EXPECT_THAT(run(batch), ElementsAre(std::pair(0, "de")));
+  for (const int64_t token : {-1, 256}) EXPECT_THROW(batch.add(std::vector<int64_t>{token}, greedy(1)), Error);
+}
+
+TEST_F(GenerateBatch, a_released_text_is_forgotten) {
+  Parrot model("abcdefgh");
+  BatchGenerator batch(model, *bytes_, 1);
+  batch.add("a", greedy(2));
+  EXPECT_THROW(batch.release(0), Error);
+  run(batch);
+  batch.release(0);
+  EXPECT_THROW(batch.result(0), Error);
+  EXPECT_EQ(batch.add("a", greedy(2)), 1);
+}
+
+// Whose logits after a "!" are no numbers.
+class BrokenParrot : public Parrot {
+ public:
+  using Parrot::Parrot;
+  at::Tensor logits(const at::Tensor& hidden) override {
+    return Parrot::logits(hidden).masked_fill((hidden == '!'), std::numeric_limits<double>::quiet_NaN());
+  }
+};
+
+TEST_F(GenerateBatch, a_text_whose_logits_are_no_numbers_ends_alone) {
+  BrokenParrot model("abcdefgh!");
+  BatchGenerator batch(model, *bytes_, 2);
+  batch.add("g", greedy(9));
+  batch.add("a", greedy(6));
+  EXPECT_THAT(run(batch), ElementsAre(std::pair(0, "h!"), std::pair(1, "bcdefg")));
+  EXPECT_THROW(batch.result(0), Error);
+  EXPECT_EQ(batch.result(1).finish_reason, "length");
+}
+
+class CachedGenerateBatch : public GenerateBatch {
+ protected:
+  // The tokens that the cache saved this text.
+  int64_t cached(const std::string& prompt) {
+    BatchGenerator batch(model_, *bytes_, 1, &cache_);
+    batch.add(prompt, greedy(3));
+    run(batch);
+    EXPECT_EQ(batch.result(0).text, prompt.ends_with('a') ? "bcd" : "cde") << prompt;
+    EXPECT_EQ(tokens_read(batch.result(0)), prompt.size() + 3);
+    return batch.result(0).cached_tokens;
+  }
+  const std::string beginning_ = std::string(100, 'x');
+  Parrot model_ = Parrot("abcdefgh");
+  StateCache cache_{1 << 20};
+};
+
+TEST_F(CachedGenerateBatch, the_same_prompt_is_read_once) {
+  EXPECT_EQ(cached(beginning_ + "a"), 0);
+  EXPECT_EQ(cached(beginning_ + "a"), 101);
+}
+
+TEST_F(CachedGenerateBatch, a_text_that_goes_on_from_an_answer_reads_only_what_is_new) {
+  const std::string long_prompt(100, 'a');
+  BatchGenerator batch(model_, *bytes_, 1, &cache_);
+  GenerateOptions options = greedy(50);
+  batch.add(long_prompt, options);
+  const std::string answer = run(batch)[0];
+  EXPECT_EQ(cached(long_prompt + answer + "xa"), 150);
+}
+
+TEST_F(CachedGenerateBatch, a_beginning_that_two_prompts_share_is_known_to_the_third) {
+  EXPECT_EQ(cached(beginning_ + "first, a"), 0);
+  EXPECT_EQ(cached(beginning_ + "second, b"), 0);
+  EXPECT_EQ(cached(beginning_ + "third, a"), 100);
+}
+
+TEST_F(CachedGenerateBatch, a_text_with_a_context_of_its_own_is_not_looked_up) {
+  cached(beginning_ + "a");
+  BatchGenerator batch(model_, *bytes_, 1, &cache_);
+  batch.add(beginning_ + "a", greedy(1), generate(model_, *bytes_, "y", greedy(1)).context);
+  run(batch);
+  EXPECT_EQ(batch.result(0).cached_tokens, 0);
+}
+
+TEST_F(GenerateBatch, the_cache_changes_no_text_of_a_model) {
+  const auto model = zoo::load_language_model(zoo::kEmbeddedModel);
+  const std::string beginning = "In the beginning God created the heaven and the earth. And the earth ";
+  const std::vector<std::string> prompts = {beginning + "was", beginning + "is", beginning + "will be",
+                                            beginning + "was"};
+  StateCache cache(int64_t{1} << 26);
+  BatchGenerator batch(*model, *bytes_, 2, &cache);
+  for (const auto& prompt : prompts) batch.add(prompt, greedy(30));
+  auto texts = run(batch);
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    EXPECT_EQ(texts[i], generate(*model, *bytes_, prompts[i], greedy(30)).text) << prompts[i];
+  EXPECT_EQ(batch.result(2).cached_tokens, beginning.size());
+}
+
 TEST_F(GenerateBatch, texts_are_those_that_generate_gives_alone) {
   const auto model = zoo::load_language_model(zoo::kEmbeddedModel);
   const std::vector<std::string> prompts = {"In the beginning", "And", "", "Blessed are the poor in spirit: for"};

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   wkv::cli::add_generate(app);
   wkv::cli::add_chat(app);
+  wkv::cli::add_serve(app);
   wkv::cli::add_score(app);
   wkv::cli::add_info(app);
   wkv::cli::add_convert(app);

@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
@@ -7,6 +8,8 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <exception>
+#include <unordered_map>
 
 #include "generate/text_run.h"
 #include "wkv/error.h"
@@ -39,88 +42,152 @@ struct BatchGenerator::Batch {
         : run(tokenizer, options, model_vocab) {}
     TextRun run;
     std::vector<int64_t> prompt;
+    bool cacheable = false;  // the prompt is the text's beginning
+    bool begun = false;
+    int64_t read = 0;     // tokens of the prompt
+    int64_t branch = -1;  // where in the prompt others went on differently, if that is worth keeping
     int64_t slot = -1;
     at::Tensor hidden;  // [C], of the last token read
+    std::exception_ptr failure;
   };
 
-  Batch(models::LanguageModel& model_, const zoo::Tokenizer& tokenizer_, int64_t width)
-      : model(model_), tokenizer(tokenizer_), pool(pool_of(model, width)) {
+  Batch(models::LanguageModel& model_, const zoo::Tokenizer& tokenizer_, int64_t width, StateCache* cache_)
+      : model(model_), tokenizer(tokenizer_), cache(cache_), pool(pool_of(model, width)) {
     for (int64_t slot = width; slot-- > 0;) free_slots.push_back(slot);
   }
 
   Text& text(int64_t id) const {
-    if (id < 0 || id >= static_cast<int64_t>(texts.size())) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("generate_batch: there is no text {}, they are 0..{}", id, texts.size() - 1));
+    const auto found = texts.find(id);
+    if (found == texts.end()) {
+      throw Error(ErrorCode::invalid_argument, fmt::format("generate_batch: there is no text {}", id));
     }
-    return *texts[static_cast<std::size_t>(id)];
+    return *found->second;
   }
 
-  // The text from the front of the queue reads its prompt and takes a slot.
-  void begin(int64_t id) {
-    Text& t = text(id);
+  int64_t add(std::vector<int64_t> prompt, const GenerateOptions& options, const Context& context) {
+    if (!context.state.empty() && context.state.batch() != 1) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("generate: the state must be of one sequence, got {}", context.state.batch()));
+    }
+    auto text = std::make_unique<Text>(tokenizer, options, model.vocab_size());
+    text->prompt = std::move(prompt);
+    text->cacheable = cache && context.state.empty();
+    text->run.result.prompt_tokens = static_cast<int64_t>(text->prompt.size());
+    text->run.result.context = context;
+    texts.emplace(next_id, std::move(text));
+    waiting.push_back(next_id);
+    return next_id++;
+  }
+
+  // What is known already of the text.
+  void begin(Text& t) {
+    t.begun = true;
+    Context& context = t.run.result.context;
+    if (t.cacheable) {
+      auto [length, known] = cache->find(t.prompt);
+      t.read = t.run.result.cached_tokens = length;
+      context = std::move(known);
+      const int64_t shared = cache->shared(t.prompt);
+      if (shared - length >= StateCache::kWorthKeeping) t.branch = shared;
+    }
+    if (context.state.empty()) context.state = model.initial_state(1);
+  }
+
+  // Reads on in the prompt, `most` tokens or fewer; returns how many.
+  int64_t read(Text& t, int64_t most) {
+    const auto size = static_cast<int64_t>(t.prompt.size());
+    int64_t count = std::min(most, size - t.read);
+    if (t.branch > t.read) count = std::min(count, t.branch - t.read);
+    if (count == 0) return 0;
     const auto start = std::chrono::steady_clock::now();
     Context& context = t.run.result.context;
-    if (context.state.empty()) context.state = model.initial_state(1);
-    if (t.prompt.empty()) {
-      t.hidden = context.hidden.flatten();
-    } else {
-      const at::Device device = context.state.entries.front().tensor.device();
-      auto [hidden, state] = model.read(at::tensor(t.prompt, at::kLong).unsqueeze(0).to(device), context.state);
-      t.hidden = hidden.squeeze(0);
-      context.state = std::move(state);
-    }
+    const at::Device device = context.state.entries.front().tensor.device();
+    const at::IntArrayRef tokens(t.prompt.data() + t.read, static_cast<std::size_t>(count));
+    auto [hidden, state] = model.read(at::tensor(tokens, at::kLong).unsqueeze(0).to(device), context.state);
+    context = {std::move(state), hidden.unsqueeze(1).clone()};
+    t.read += count;
+    if (t.cacheable && (t.read == t.branch || t.read == size))
+      cache->put({t.prompt.data(), static_cast<std::size_t>(t.read)}, context);
+    t.run.result.prompt_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return count;
+  }
+
+  // A text that has read its prompt takes a slot.
+  void enter(int64_t id, Text& t) {
     t.slot = free_slots.back();
-    pool.put({t.slot}, context.state);
+    pool.put({t.slot}, t.run.result.context.state);
     free_slots.pop_back();
-    context = {};
+    t.hidden = t.run.result.context.hidden.flatten();
+    t.run.result.context = {};
     active.push_back(id);
-    t.run.result.prompt_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
   // A text that has ended gives its slot back and keeps what it has read.
   void leave(Text& t) {
-    t.run.result.context = {pool.select({t.slot}), t.hidden.clone().view({1, 1, -1})};
+    GenerateResult& result = t.run.result;
+    result.context = {pool.select({t.slot}), t.hidden.clone().view({1, 1, -1})};
     free_slots.push_back(std::exchange(t.slot, -1));
+    if (!t.cacheable || t.failure) return;
+    std::vector<int64_t> tokens = t.prompt;
+    tokens.insert(tokens.end(), result.tokens.begin(), result.tokens.end());
+    cache->put(tokens, result.context);
+  }
+
+  // A token for every active text, or none where it has ended.
+  std::vector<std::optional<int64_t>> draw(const at::Tensor& logits) const {
+    std::vector<std::optional<int64_t>> tokens(active.size());
+    at::parallel_for(0, static_cast<int64_t>(active.size()), 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const auto index = static_cast<std::size_t>(i);
+        Text& t = text(active[index]);
+        try {
+          tokens[index] = t.run.draw(logits[i]);
+        } catch (const Error&) {
+          t.failure = std::current_exception();
+          t.run.result.finish_reason = "error";
+        }
+      }
+    });
+    return tokens;
   }
 
   models::LanguageModel& model;
   const zoo::Tokenizer& tokenizer;
+  StateCache* cache;
   models::State pool;
   std::vector<int64_t> free_slots;
-  std::vector<std::unique_ptr<Text>> texts;  // by number
-  std::deque<int64_t> waiting;
+  std::unordered_map<int64_t, std::unique_ptr<Text>> texts;  // by number
+  int64_t next_id = 0;
+  std::deque<int64_t> waiting;  // the first may have read a part of its prompt
   std::vector<int64_t> active;
 };
 
-BatchGenerator::BatchGenerator(models::LanguageModel& model, const zoo::Tokenizer& tokenizer, int64_t width)
-    : batch_(std::make_unique<Batch>(model, tokenizer, width)) {}
+BatchGenerator::BatchGenerator(models::LanguageModel& model, const zoo::Tokenizer& tokenizer, int64_t width,
+                               StateCache* cache)
+    : batch_(std::make_unique<Batch>(model, tokenizer, width, cache)) {}
 
 BatchGenerator::~BatchGenerator() = default;
 
 int64_t BatchGenerator::add(std::string_view prompt, const GenerateOptions& options, const Context& context) {
+  return add(batch_->tokenizer.encode(prompt), options, context);
+}
+
+int64_t BatchGenerator::add(std::vector<int64_t> prompt, const GenerateOptions& options, const Context& context) {
   Batch& b = *batch_;
-  const int64_t vocab = b.model.vocab_size();
-  auto text = std::make_unique<Batch::Text>(b.tokenizer, options, vocab);
-  text->prompt = prompt_tokens(b.tokenizer, prompt, context, vocab);
-  if (!context.state.empty() && context.state.batch() != 1) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("generate: the state must be of one sequence, got {}", context.state.batch()));
-  }
-  text->run.result.prompt_tokens = static_cast<int64_t>(text->prompt.size());
-  text->run.result.context = context;
-  b.texts.push_back(std::move(text));
-  b.waiting.push_back(static_cast<int64_t>(b.texts.size()) - 1);
-  return b.waiting.back();
+  return b.add(prompt_tokens(b.tokenizer, std::move(prompt), context, b.model.vocab_size()), options, context);
 }
 
 std::vector<BatchGenerator::Piece> BatchGenerator::step() {
   const at::NoGradGuard no_grad;
   Batch& b = *batch_;
-  while (!b.free_slots.empty() && !b.waiting.empty()) {
+  for (int64_t left = kPromptBlock; left > 0 && !b.free_slots.empty() && !b.waiting.empty();) {
     const int64_t id = b.waiting.front();
+    Batch::Text& t = b.text(id);
+    if (!t.begun) b.begin(t);
+    left -= b.read(t, left);
+    if (t.read < static_cast<int64_t>(t.prompt.size())) continue;
     b.waiting.pop_front();
-    b.begin(id);
+    b.enter(id, t);
   }
   if (b.active.empty()) return {};
   const auto start = std::chrono::steady_clock::now();
@@ -129,15 +196,14 @@ std::vector<BatchGenerator::Piece> BatchGenerator::step() {
   for (const int64_t id : b.active) hidden.push_back(b.text(id).hidden);
   const at::Tensor logits = b.model.logits(at::stack(hidden));
 
+  const std::vector<std::optional<int64_t>> drawn = b.draw(logits);
   std::vector<int64_t> tokens, slots;
   std::vector<Batch::Text*> reading;
   for (std::size_t i = 0; i < b.active.size(); ++i) {
-    Batch::Text& t = b.text(b.active[i]);
-    if (const auto token = t.run.draw(logits[static_cast<int64_t>(i)])) {
-      tokens.push_back(*token);
-      slots.push_back(t.slot);
-      reading.push_back(&t);
-    }
+    if (!drawn[i]) continue;
+    reading.push_back(&b.text(b.active[i]));
+    tokens.push_back(*drawn[i]);
+    slots.push_back(reading.back()->slot);
   }
   if (!tokens.empty()) {
     const at::Device device = logits.device();
@@ -171,7 +237,21 @@ void BatchGenerator::cancel(int64_t id) {
 
 bool BatchGenerator::idle() const { return batch_->active.empty() && batch_->waiting.empty(); }
 
-const GenerateResult& BatchGenerator::result(int64_t id) const { return batch_->text(id).run.result; }
+int64_t BatchGenerator::active() const { return static_cast<int64_t>(batch_->active.size()); }
+
+const GenerateResult& BatchGenerator::result(int64_t id) const {
+  const Batch::Text& t = batch_->text(id);
+  if (t.failure) std::rethrow_exception(t.failure);
+  return t.run.result;
+}
+
+void BatchGenerator::release(int64_t id) {
+  const Batch::Text& t = batch_->text(id);
+  if (t.slot >= 0 || std::ranges::find(batch_->waiting, id) != batch_->waiting.end()) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("generate_batch: text {} has not ended", id));
+  }
+  batch_->texts.erase(id);
+}
 
 std::vector<GenerateResult> generate_batch(models::LanguageModel& model, const zoo::Tokenizer& tokenizer,
                                            const std::vector<std::string>& prompts, const GenerateOptions& options,

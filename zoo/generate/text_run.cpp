@@ -47,15 +47,19 @@ std::uint64_t random_seed() {
 
 std::vector<int64_t> prompt_tokens(const zoo::Tokenizer& tokenizer, std::string_view prompt, const Context& context,
                                    int64_t model_vocab) {
-  std::vector<int64_t> tokens = tokenizer.encode(prompt);
-  if (tokens.empty() && context.state.empty()) {
-    tokens = zoo::opening_tokens(tokenizer);
+  return prompt_tokens(tokenizer, tokenizer.encode(prompt), context, model_vocab);
+}
+
+std::vector<int64_t> prompt_tokens(const zoo::Tokenizer& tokenizer, std::vector<int64_t> prompt, const Context& context,
+                                   int64_t model_vocab) {
+  if (prompt.empty() && context.state.empty()) {
+    prompt = zoo::opening_tokens(tokenizer);
   }
-  if (tokens.empty() && !context.hidden.defined()) {
+  if (prompt.empty() && !context.hidden.defined()) {
     throw Error(ErrorCode::invalid_argument, "generate: a state alone doesn't tell the next token: give a prompt");
   }
-  zoo::require_fit(tokenizer, tokens, model_vocab, "prompt");
-  return tokens;
+  zoo::require_fit(tokenizer, prompt, model_vocab, "prompt");
+  return prompt;
 }
 
 TextRun::TextRun(const zoo::Tokenizer& tokenizer, GenerateOptions options, int64_t model_vocab)

@@ -18,6 +18,8 @@ namespace wkv {
 // that the model doesn't have.
 std::vector<int64_t> prompt_tokens(const zoo::Tokenizer& tokenizer, std::string_view prompt, const Context& context,
                                    int64_t model_vocab);
+std::vector<int64_t> prompt_tokens(const zoo::Tokenizer& tokenizer, std::vector<int64_t> prompt, const Context& context,
+                                   int64_t model_vocab);
 
 class TextRun {
  public:

@@ -13,7 +13,7 @@ std::vector<int64_t> opening_tokens(const Tokenizer& tokenizer) {
 void require_fit(const Tokenizer& tokenizer, const std::vector<int64_t>& tokens, int64_t model_vocab,
                  std::string_view what) {
   for (const int64_t token : tokens) {
-    if (token >= model_vocab) {
+    if (token < 0 || token >= model_vocab) {
       throw Error(
           ErrorCode::invalid_argument,
           fmt::format("the tokenizer {} does not fit the model: the {} has token {}, the model's vocabulary ends at {}",

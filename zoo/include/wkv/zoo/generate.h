@@ -38,6 +38,7 @@ struct GenerateResult {
   Context context;              // after the prompt and all of `tokens`
   std::string finish_reason;    // "length", "stop", "end_of_text", or "cancelled" when on_text said so
   int64_t prompt_tokens = 0;    // read before the first draw
+  int64_t cached_tokens = 0;    // those of them that a StateCache had read already
   double prompt_seconds = 0;
   double decode_seconds = 0;  // without the caller's time
 };
