@@ -325,7 +325,7 @@ def test_a_client_that_goes_away_frees_its_slot(streamed):
         assert complete(server.client(), "In the").choices[0].text
 
 
-@pytest.mark.parametrize("sent", [b"P", b"POST /v1/completions HTTP/1.1\r\nX: ", post({"model": "embedded"})[:-5]])
+@pytest.mark.parametrize("sent", [b"P", b"POST /v1/completions HTTP/1.1\r\nX: ", post(b"{" * 1000)[:-900]])
 def test_a_request_that_never_ends_is_answered_in_time(sent):
     with serving("--read-timeout", 2) as server, server.connect() as client:
         client.sendall(sent)
