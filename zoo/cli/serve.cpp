@@ -49,8 +49,7 @@ void run_serve(ServeArguments arguments) {
   const serve::ServedModel served{name.empty() ? default_name(model_arguments.model) : name, *tokenizer,
                                   model->vocab_size(), format};
   const serve::Service service(served, limits, api_key, metrics);
-  print(fmt::format("listening on {}\n", server.url()));
-  server.run(service, engine, metrics);
+  server.run(service, engine, metrics, [&] { print(fmt::format("listening on {}\n", server.url())); });
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ struct HttpServer::Door {
     if (error) refuse(error);
   }
 
-  void run(const Service& service, Engine& engine, Metrics& metrics) {
+  void run(const Service& service, Engine& engine, Metrics& metrics, const std::function<void()>& on_ready) {
     context.emplace(ConnectionContext{options, service, engine, metrics});
     signals.add(SIGINT);
     signals.add(SIGTERM);
@@ -51,6 +51,7 @@ struct HttpServer::Door {
       if (!error) stop();
     });
     accept();
+    on_ready();
     io.run();
   }
 
@@ -128,6 +129,8 @@ std::string HttpServer::url() const {
   return fmt::format("http://{}:{}", endpoint.address().is_v6() ? "[" + address + "]" : address, endpoint.port());
 }
 
-void HttpServer::run(const Service& service, Engine& engine, Metrics& metrics) { door_->run(service, engine, metrics); }
+void HttpServer::run(const Service& service, Engine& engine, Metrics& metrics, const std::function<void()>& on_ready) {
+  door_->run(service, engine, metrics, on_ready);
+}
 
 }  // namespace wkv::serve

@@ -36,8 +36,8 @@ class WKV_API HttpServer {
   std::string url() const;  // "http://127.0.0.1:8080"
 
   // Serves until SIGINT or SIGTERM; then takes no more connections, lets the running requests end within the grace
-  // time, and returns. A second signal ends the process at once.
-  void run(const Service& service, Engine& engine, Metrics& metrics);
+  // time, and returns. A second signal ends the process at once. on_ready: called when a signal is heeded.
+  void run(const Service& service, Engine& engine, Metrics& metrics, const std::function<void()>& on_ready);
 
  private:
   struct Door;
