@@ -130,7 +130,7 @@ class Model:
         state: State | None = None,
         *,
         attention_mask: torch.Tensor | None = None,
-        block: int = 256,
+        block: int = 512,
     ) -> tuple[torch.Tensor, State]:
         """Prompts of any length in bounded memory: the logits [B, V] after each row's last token, and the state.
 
