@@ -19,7 +19,8 @@ void check_based_decode(const char* op, const Tensor& q, const Tensor& k, const 
   check_based_sizes(op, shape[2], value_shape[2]);
   check_based_types(check, q, k, v);
 
-  const auto& d = shape[2], features = (d + 1) * (d + 2) / 2;
+  const auto& d = shape[2];
+  const auto features = (d + 1) * (d + 2) / 2;
   check_pool(op, kv_pool, "[P, H, F, dv]", {shape[1], features, value_shape[2]}, "q", q, "kv_pool");
   check_pool(op, k_pool, "[P, H, F]", {shape[1], features}, "q", q, "k_pool");
   if (sizes_of(kv_pool)[0] != sizes_of(k_pool)[0]) {

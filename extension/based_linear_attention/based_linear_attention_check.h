@@ -15,7 +15,8 @@ struct BasedStateShapes {
 
   BasedStateShapes(const Tensor& q, const Tensor& v, const std::optional<Tensor>& cu_seqlens) {
     const auto keys = sizes_of(q), values = sizes_of(v);
-    const auto d = keys[3], features = 1 + d + d * d;
+    const auto& d = keys[3];
+    const auto features = 1 + d + d * d;
     auto rows = keys[0];
     if (cu_seqlens) rows = sizes_of(*cu_seqlens)[0] - 1;
     kv = {rows, keys[2], values[3], features};

@@ -11,7 +11,7 @@ namespace wkv::WKV_ISA {
 template <int kInputs, class P>
 inline void add_columns(const P* weights, int64_t rows, int64_t columns, int64_t first, int64_t last, const float* x,
                         int64_t x_stride, float* y, int64_t y_stride) {
-  constexpr int W = kLanes<float>, kVectors = 64 / W < 8 / kInputs * 4 ? 64 / W : 8 / kInputs * 4;
+  constexpr int W = kLanes<float>, kVectors = 4;
   constexpr int64_t kRowsAhead = 16;
   for (int64_t n = first; n < last; n += kVectors * W) {
     Vec<float> sums[kVectors][kInputs] = {};

@@ -31,8 +31,8 @@ struct Generator::Run {
                   fmt::format("generate: the state must be of one sequence, got {}", context.state.batch()));
     }
     context = copy_of(context);  // steps write in place
-    in_place = std::ranges::none_of(context.state.entries,
-                                    [](const auto& entry) { return models::State::grows(entry.name); });
+    in_place =
+        std::ranges::none_of(context.state.entries, [](const auto& entry) { return models::State::grows(entry.name); });
   }
 
   void read(std::vector<int64_t> tokens) {
