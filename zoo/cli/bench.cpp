@@ -18,7 +18,7 @@ namespace {
 
 struct BenchArguments {
   std::string model, config;
-  std::vector<std::string> dtypes = {"fp32"};
+  std::vector<std::string> dtypes = {""};  // "": as `wkv generate` takes it by itself
   zoo::BenchOptions options;
   bool worker = false, json = false;
 };
@@ -40,6 +40,11 @@ TimedModel load_timed(const BenchArguments& arguments, const std::string& dtype)
   return loaded;
 }
 
+std::string name_of_dtype(const std::string& asked, const models::LanguageModel& model) {
+  if (!asked.empty()) return asked;
+  return model.quantized() ? "quantised" : zoo::dtype_name(model.parameters().front().scalar_type());
+}
+
 struct DtypeReport {
   std::string dtype;
   double load_seconds = 0;
@@ -49,8 +54,9 @@ struct DtypeReport {
 
 DtypeReport bench_dtype(const BenchArguments& arguments, const std::string& dtype) {
   zoo::forget_peak_memory();
-  DtypeReport report{.dtype = dtype, .before_load = zoo::process_memory()};
+  DtypeReport report{.before_load = zoo::process_memory()};
   const TimedModel loaded = load_timed(arguments, dtype);
+  report.dtype = name_of_dtype(dtype, *loaded.model);
   report.load_seconds = loaded.load_seconds;
   report.after_load = zoo::process_memory();
   report.results = zoo::measure_speed(*loaded.model, arguments.options);
@@ -95,7 +101,8 @@ void run_worker(const BenchArguments& arguments) {
     throw CLI::ValidationError("--worker", "takes one --dtype and one number of --threads");
   if (!threads.empty()) at::set_num_threads(static_cast<int>(threads[0]));
   const TimedModel loaded = load_timed(arguments, arguments.dtypes[0]);
-  zoo::serve_bench_worker(*loaded.model, "libwkv-" + arguments.dtypes[0], loaded.load_seconds, std::cin, std::cout);
+  const std::string name = "libwkv-" + name_of_dtype(arguments.dtypes[0], *loaded.model);
+  zoo::serve_bench_worker(*loaded.model, name, loaded.load_seconds, std::cin, std::cout);
 }
 
 void run_bench(const BenchArguments& arguments) {
@@ -133,7 +140,7 @@ void add_bench(CLI::App& app) {
       ->required();
   command->add_option("--config", arguments->config,
                       "Configuration that shapes can't tell: JSON, or the path of a JSON file");
-  add_dtypes(*command, arguments->dtypes)->capture_default_str();
+  add_dtypes(*command, arguments->dtypes);
   add_counts(*command, "--threads", options.threads, 1024, "Numbers of threads (default: one a core)");
   const std::initializer_list<CLI::Option*> measuring = {
       add_counts(*command, "--batch", options.batches, 1024, "Sequences at once"),
