@@ -27,7 +27,8 @@ Tensor thin_linear_cpu(Tensor x, Tensor weight, std::optional<Tensor> bias) {
   const int64_t inputs = y.numel() / outputs, together = thin_inputs(inputs),
                 stride = (columns + kThinColumns - 1) / kThinColumns * kThinColumns,
                 padded_inputs = (inputs + together - 1) / together * together;
-  const Scratch x_scratch(padded_inputs * stride * 4), y_scratch(padded_inputs * outputs * 4),
+  // What lies behind the rows is read, to the end of a vector, and written nowhere.
+  const Scratch x_scratch(padded_inputs * stride * 4), y_scratch((padded_inputs * outputs + kThinColumns) * 4),
       bias_scratch((outputs + kThinColumns) * 4);
   auto* const x_rows = reinterpret_cast<float*>(x_scratch.get());
   auto* const y_rows = reinterpret_cast<float*>(y_scratch.get());
