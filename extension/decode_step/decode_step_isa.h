@@ -50,11 +50,6 @@ class DecodePhases {
     });
   }
 
-  static Vec<float> squared_relu(Vec<float> y) {
-    const Vec<float> zero = {}, rectified = y < zero ? zero : y;  // NaN stays
-    return rectified * rectified;
-  }
-
   // A phase: the normalised x, mixed with what the sequence's last token had there. of_token: mixes are those of the
   // token itself, else of its predecessor.
   template <bool of_token>

@@ -23,8 +23,8 @@ class Rwkv4Step : DecodePhases<P> {
 
   void run_layer(const Layer& layer) {
     const void* const att_mixes[] = {layer.time_mix_k, layer.time_mix_v, layer.time_mix_r};
-    this->template shift_and_mix<true>(layer.ln1_weight, layer.ln1_bias, layer.att_shift, layer.att_shift_stride,
-                                       kRwkv4Mixes, att_mixes, r_.mixed);
+    this->template shift_and_mix<true>(layer.ln1_weight, layer.ln1_bias, layer.states.att_shift,
+                                       layer.states.att_shift_stride, kRwkv4Mixes, att_mixes, r_.mixed);
     this->multiply_all({{layer.key, r_.mixed[0], r_.key},
                         {layer.value, r_.mixed[1], r_.value},
                         {layer.receptance, r_.mixed[2], r_.receptance}},
@@ -33,8 +33,8 @@ class Rwkv4Step : DecodePhases<P> {
     this->add_product(layer.output, r_.gated, nullptr);
 
     const void* const ffn_mixes[] = {layer.ffn_time_mix_k, layer.ffn_time_mix_r};
-    this->template shift_and_mix<true>(layer.ln2_weight, layer.ln2_bias, layer.ffn_shift, layer.ffn_shift_stride, 2,
-                                       ffn_mixes, r_.ffn_mixed);
+    this->template shift_and_mix<true>(layer.ln2_weight, layer.ln2_bias, layer.states.ffn_shift,
+                                       layer.states.ffn_shift_stride, 2, ffn_mixes, r_.ffn_mixed);
     this->multiply_all({{layer.ffn_key, r_.ffn_mixed[0], r_.ffn_hidden.values},
                         {layer.ffn_receptance, r_.ffn_mixed[1], r_.receptance}},
                        0, [](int64_t) {});
@@ -43,7 +43,7 @@ class Rwkv4Step : DecodePhases<P> {
 
   // wkv4's step for all channels of a sequence, and its gate.
   void run_recurrence(const Layer& layer, int64_t row) const {
-    float* const state = layer.wkv + s_.slots[row] * layer.wkv_stride;
+    float* const state = layer.states.wkv + s_.slots[row] * layer.states.wkv_stride;
     float *const numerators = state, *const denominators = state + width_, *const exponents = state + 2 * width_;
     const int64_t at = row * width_;
     for_vectors(width_, [&](int64_t i) {
@@ -68,7 +68,7 @@ class Rwkv4Step : DecodePhases<P> {
     const int64_t hidden = r_.ffn_hidden.columns;
     this->worker_.run(s_.batch, [&](int64_t row) {
       float* const values = r_.ffn_hidden.values + row * hidden;
-      for_vectors(hidden, [&](int64_t i) { store(values + i, this->squared_relu(load(values + i))); });
+      for_vectors(hidden, [&](int64_t i) { store(values + i, squared_relu(load(values + i))); });
       this->quantize(r_.ffn_hidden, row, 0, hidden);
     });
     this->multiply(layer.ffn_value, r_.ffn_hidden, [&](int64_t row, int64_t n, Vec<float> y) {

@@ -6,6 +6,7 @@
 #include "rwkv7_blocks/rwkv7_blocks.h"
 
 namespace wkv {
+
 bool rwkv7::knows_sizes(int64_t heads, int64_t head_size) {
   return heads * head_size % kPackedSums == 0 && head_size % kPackedGroup == 0 && head_size <= kMostDecodeHeadSize;
 }

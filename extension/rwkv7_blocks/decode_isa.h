@@ -54,18 +54,18 @@ class Rwkv7Step : DecodePhases<P> {
 
   void run_layer(const Layer& layer, bool first) {
     const void* const att_mixes[kRwkv7Mixes] = {layer.x_r, layer.x_w, layer.x_k, layer.x_v, layer.x_a, layer.x_g};
-    this->template shift_and_mix<false>(layer.ln1_weight, layer.ln1_bias, layer.att_shift, layer.att_shift_stride,
-                                        kRwkv7Mixes, att_mixes, r_.mixed);
+    this->template shift_and_mix<false>(layer.ln1_weight, layer.ln1_bias, layer.states.att_shift,
+                                        layer.states.att_shift_stride, kRwkv7Mixes, att_mixes, r_.mixed);
     multiply_inputs(layer, first);
     this->worker_.run(r_.model.heads, [&](int64_t head) { run_head(layer, first, head); });
     this->add_product(layer.output, r_.gated, layer.att_bias);
 
-    this->template shift_and_mix<false>(layer.ln2_weight, layer.ln2_bias, layer.ffn_shift, layer.ffn_shift_stride, 1,
-                                        &layer.ffn_x_k, &r_.ffn_mixed);
+    this->template shift_and_mix<false>(layer.ln2_weight, layer.ln2_bias, layer.states.ffn_shift,
+                                        layer.states.ffn_shift_stride, 1, &layer.ffn_x_k, &r_.ffn_mixed);
     this->multiply(
         layer.ffn_key, r_.ffn_mixed,
         [&](int64_t row, int64_t n, Vec<float> y) {
-          store(r_.ffn_hidden.values + row * r_.ffn_hidden.columns + n, this->squared_relu(y));
+          store(r_.ffn_hidden.values + row * r_.ffn_hidden.columns + n, squared_relu(y));
         },
         &r_.ffn_hidden);
     this->add_product(layer.ffn_value, r_.ffn_hidden, nullptr);
@@ -165,7 +165,7 @@ class Rwkv7Step : DecodePhases<P> {
                               .heads = 1,
                               .key_size = N,
                               .value_size = N};
-      float* const state = layer.wkv + s_.slots[row] * layer.wkv_stride + head * N * N;
+      float* const state = layer.states.wkv + s_.slots[row] * layer.states.wkv_stride + head * N * N;
       wkv7_one_token<float>(inputs, {.first_token = 0, .length = 1, .head = 0, .state_before = state}, {x.y, state},
                             {0, 1, 0, N}, wkv_scratch_);
       finish_head<float, P>(parameters, r_.receptance + at, k, v, from_low_rank[2] + in_head, N, r_.model.ln_x_eps, x.y,

@@ -89,9 +89,7 @@ template <class P>
 void square_relu(void* x, int64_t first, int64_t last) {
   P* const values = static_cast<P*>(x);
   for (int64_t i = first; i < last; i += kLanes<float>) {
-    const Vec<float> value = load_part(values, i, last), zero = {};
-    const Vec<float> rectified = value < zero ? zero : value;  // NaN stays
-    store_part(values, rectified * rectified, i, last);
+    store_part(values, squared_relu(load_part(values, i, last)), i, last);
   }
 }
 

@@ -57,8 +57,10 @@ std::pair<at::Tensor, State> LanguageModel::hidden_of(const at::Tensor& tokens, 
   State next = state.empty() ? initial_state(sequences.count) : state;
   if (!state.empty()) check_state(state, sequences.count);
   if (tokens.size(1) == 1 && !sequences.cu_seqlens && !at::GradMode::is_enabled() && !growing_entry(next)) {
-    // A step in place, on a copy.
-    for (State::Entry& entry : next.entries) entry.tensor = entry.tensor.clone();
+    // A step in place, on a copy of what was given.
+    for (State::Entry& entry : next.entries) {
+      if (!state.empty()) entry.tensor = entry.tensor.clone();
+    }
     at::Tensor values = run(tokens, next, Sequences::in_slots(at::arange(tokens.size(0), tokens.options())));
     return {std::move(values), std::move(next)};
   }

@@ -6,6 +6,7 @@
 
 #include "layers/linear.h"
 #include "wkv/decode_matrix.h"
+#include "wkv/models/state.h"
 
 namespace wkv::models {
 
@@ -36,16 +37,26 @@ class Addresses {
     if (linear.quantized()) return {check(weight, at::kByte), linear.outputs(), linear.inputs(), weight.size(1)};
     return {parameter(weight), weight.size(0), weight.size(1)};
   }
-  // A pool's entry [P, ...], of which each row is contiguous.
-  void* states(const at::Tensor& entry, at::ScalarType dtype) {
-    all_serve_ = all_serve_ && entry.is_cpu() && entry.scalar_type() == dtype && entry.select(0, 0).is_contiguous();
-    return entry.mutable_data_ptr();
+  // Of a layer's entries in a pool, [P, ...]: the shift of its time mix, its recurrence, the shift of its channel mix.
+  DecodeStates states(const State::Entry* entries) {
+    const at::Tensor &att_shift = entries[0].tensor, &wkv = entries[1].tensor, &ffn_shift = entries[2].tensor;
+    return {.att_shift = rows(att_shift, dtype_),
+            .ffn_shift = rows(ffn_shift, dtype_),
+            .wkv = static_cast<float*>(rows(wkv, at::kFloat)),
+            .att_shift_stride = att_shift.stride(0),
+            .ffn_shift_stride = ffn_shift.stride(0),
+            .wkv_stride = wkv.stride(0)};
   }
   void require(bool condition) { all_serve_ = all_serve_ && condition; }
 
   bool all_serve() const { return all_serve_; }
 
  private:
+  // Each row is contiguous.
+  void* rows(const at::Tensor& entry, at::ScalarType dtype) {
+    require(entry.is_cpu() && entry.scalar_type() == dtype && entry.select(0, 0).is_contiguous());
+    return entry.mutable_data_ptr();
+  }
   const void* check(const at::Tensor& tensor, at::ScalarType dtype) {
     all_serve_ = all_serve_ && tensor.is_cpu() && tensor.is_contiguous() && tensor.scalar_type() == dtype;
     return tensor.const_data_ptr();
@@ -54,5 +65,14 @@ class Addresses {
   at::ScalarType dtype_;
   bool all_serve_ = true;
 };
+
+// x [B, 1, C] through step(slots, B, x in fp32), which changes it in place; in its own dtype again.
+template <class Step>
+at::Tensor step_rows(const at::Tensor& x, const at::Tensor& slots, const Step& step) {
+  const at::Tensor values = x.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous(),
+                   rows = slots.to(at::kLong).contiguous();
+  step(rows.const_data_ptr<int64_t>(), values.size(0), values.mutable_data_ptr<float>());
+  return values.to(x.scalar_type());
+}
 
 }  // namespace wkv::models

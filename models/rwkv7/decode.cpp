@@ -10,13 +10,11 @@ rwkv7::DecodeLowRank low_rank_of(const at::Tensor& bias, const at::Tensor& down,
   return {addresses.parameter(bias), addresses.parameter(down), addresses.parameter(up), down.size(1)};
 }
 
-rwkv7::DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries, at::ScalarType dtype,
-                            Addresses& addresses) {
+rwkv7::DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries, Addresses& addresses) {
   const auto vector = [&](const at::Tensor& parameter) { return addresses.parameter(parameter); };
   const auto matrix = [&](const std::shared_ptr<Linear>& linear) { return addresses.matrix(*linear); };
   const RWKV7TimeMix& att = *block.att;
   const RWKV7ChannelMix& ffn = *block.ffn;
-  const at::Tensor &att_shift = entries[0].tensor, &wkv = entries[1].tensor, &ffn_shift = entries[2].tensor;
   return {.ln1_weight = vector(block.ln1->weight),
           .ln1_bias = vector(block.ln1->bias),
           .ln2_weight = vector(block.ln2->weight),
@@ -44,12 +42,7 @@ rwkv7::DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries
           .ffn_x_k = vector(ffn.x_k),
           .ffn_key = matrix(ffn.key),
           .ffn_value = matrix(ffn.value),
-          .att_shift = addresses.states(att_shift, dtype),
-          .ffn_shift = addresses.states(ffn_shift, dtype),
-          .wkv = static_cast<float*>(addresses.states(wkv, at::kFloat)),
-          .att_shift_stride = att_shift.stride(0),
-          .ffn_shift_stride = ffn_shift.stride(0),
-          .wkv_stride = wkv.stride(0)};
+          .states = addresses.states(entries)};
 }
 
 }  // namespace
@@ -62,7 +55,7 @@ std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV7B
   std::vector<rwkv7::DecodeLayer> layers;
   layers.reserve(blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) {
-    layers.push_back(layer_of(*blocks[i], &pool.entries[3 * i], x.scalar_type(), addresses));
+    layers.push_back(layer_of(*blocks[i], &pool.entries[3 * i], addresses));
   }
   const RWKV7TimeMix& att = *blocks.front()->att;
   const rwkv7::Decode model{.type = *type,
@@ -72,10 +65,8 @@ std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV7B
                             .layers = layers.data(),
                             .layer_count = static_cast<int64_t>(layers.size())};
   if (!addresses.all_serve() || !rwkv7::can_decode(model)) return std::nullopt;
-  const at::Tensor values = x.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous(),
-                   rows = slots.to(at::kLong).contiguous();
-  rwkv7::decode(model, rows.const_data_ptr<int64_t>(), values.size(0), values.mutable_data_ptr<float>());
-  return values.to(x.scalar_type());
+  return step_rows(
+      x, slots, [&](const int64_t* rows, int64_t batch, float* values) { rwkv7::decode(model, rows, batch, values); });
 }
 
 }  // namespace wkv::models

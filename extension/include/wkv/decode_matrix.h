@@ -15,6 +15,13 @@ struct DecodeMatrix {
   int64_t packed_row_bytes = 0;  // 0: not packed
 };
 
+// The pools of a layer's states: shifts [C] of the parameters' type, wkv fp32; strides between slots in elements.
+struct DecodeStates {
+  void *att_shift, *ffn_shift;
+  float* wkv;
+  int64_t att_shift_stride, ffn_shift_stride, wkv_stride;
+};
+
 // A step is for so many sequences at most.
 inline constexpr int64_t kMostDecodeRows = 32;
 

@@ -12,10 +12,7 @@ struct DecodeLayer {
   DecodeMatrix key, value, receptance, output;  // [C, C]
   const void *ffn_time_mix_k, *ffn_time_mix_r;
   DecodeMatrix ffn_key, ffn_receptance, ffn_value;
-  // The pools of states: shifts of the parameters' type, wkv [3, C] fp32; strides between slots in elements.
-  void *att_shift, *ffn_shift;
-  float* wkv;
-  int64_t att_shift_stride, ffn_shift_stride, wkv_stride;
+  DecodeStates states;  // wkv [3, C]
 };
 
 struct Decode {

@@ -25,10 +25,7 @@ struct DecodeLayer {
   const void* att_bias;  // may be null
   const void* ffn_x_k;
   DecodeMatrix ffn_key, ffn_value;
-  // The pools of states: shifts of the parameters' type, wkv [H, N, N] fp32; strides between slots in elements.
-  void *att_shift, *ffn_shift;
-  float* wkv;
-  int64_t att_shift_stride, ffn_shift_stride, wkv_stride;
+  DecodeStates states;  // wkv [H, N, N]
 };
 
 struct Decode {
