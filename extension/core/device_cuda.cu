@@ -1,0 +1,86 @@
+// The device and the stream of a call; see core/cuda/launch.h.
+#include "core/cuda/launch.h"
+#include "core/sequences.h"
+
+#ifdef __CUDACC__
+#include <dlfcn.h>
+#endif
+
+#include <cstdlib>
+#include <string>
+
+namespace wkv::cuda {
+namespace {
+
+#ifdef __CUDACC__
+// PyTorch's current stream. The function is in PyTorch's CUDA library, which a PyTorch without CUDA lacks: so it is
+// looked up in what is loaded when it is needed, and this library loads under either.
+void* current_stream(int device) {
+  using CurrentStream = AOTITorchError (*)(int32_t, void**);
+  static const auto function = [] {
+    void* const library = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+    void* const symbol = library ? dlsym(library, "aoti_torch_get_current_cuda_stream") : nullptr;
+    if (!symbol) fail("wkv: a CUDA tensor, but no libtorch_cuda.so is loaded that tells its stream");
+    return reinterpret_cast<CurrentStream>(symbol);
+  }();
+  void* stream = nullptr;
+  TORCH_ERROR_CODE_CHECK(function(device, &stream));
+  return stream;
+}
+#endif
+
+Form read_form() {
+  const char* const wish = std::getenv("WKV_CUDA_FORM");
+  if (!wish) return Form::kByShape;
+  if (std::string(wish) == "recurrent") return Form::kRecurrent;
+  if (std::string(wish) == "chunked") return Form::kChunked;
+  fail("WKV_CUDA_FORM must be recurrent or chunked, got \"", wish, "\"");
+}
+
+}  // namespace
+
+Form wished_form() {
+  static const Form form = read_form();
+  return form;
+}
+
+#ifdef __CUDACC__
+Device::Device(const Tensor& x)
+    : guard_(x.get_device_index()), index_(x.get_device_index()), stream_(current_stream(index_)) {}
+
+int Device::multiprocessors() const {
+  int count = 0;
+  STD_CUDA_CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, index_));
+  return count;
+}
+#else
+Device::Device(const Tensor&) : index_(0), stream_(nullptr) {}
+
+int Device::multiprocessors() const { return 132; }  // an H100's
+
+uint64_t Device::host_seed() {
+  static const char* const seed = std::getenv("WKV_CUDA_ON_HOST_SEED");
+  return seed ? std::strtoull(seed, nullptr, 10) : 0;
+}
+#endif
+
+Sequences Device::sequences(const char* op, int64_t batch, int64_t time, const std::optional<Tensor>& cu_seqlens) {
+  if (!cu_seqlens) return {nullptr, false, batch, time, batch * time};
+  bounds_ = as_contiguous(*cu_seqlens);
+  const int64_t count = bounds_->size(0) - 1;
+  if (bounds_->is_cpu()) {
+    packed_sequences(op, *bounds_, time);
+#ifdef __CUDACC__
+    // From pinned memory, or the copy would wait for the stream. PyTorch keeps that memory until the copy is done.
+    Tensor pinned =
+        torch::stable::empty(bounds_->sizes(), bounds_->scalar_type(), std::nullopt,
+                             torch::stable::Device(torch::headeronly::DeviceType::CPU), /*pin_memory=*/true);
+    torch::stable::copy_(pinned, *bounds_);
+    bounds_ = torch::stable::to(pinned, torch::stable::Device(torch::headeronly::DeviceType::CUDA, index_),
+                                /*non_blocking=*/true);
+#endif
+  }
+  return {bounds_->const_data_ptr(), bounds_->scalar_type() == ScalarType::Long, count, time, time};
+}
+
+}  // namespace wkv::cuda

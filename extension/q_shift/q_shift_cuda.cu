@@ -1,0 +1,73 @@
+// q_shift and its backward on CUDA.
+#include "core/cuda/launch.h"
+#include "q_shift/q_shift.h"
+#include "q_shift/q_shift_check.h"
+#include "q_shift/q_shift_kernels.cuh"
+
+namespace wkv::cuda {
+namespace {
+
+// The units per element (or elements per unit) are such that every run of channels is whole units.
+template <class unit_t>
+void launch(const Device& device, QShiftCall call, int64_t elements, const Tensor& from, const Tensor& to) {
+  call.channels /= elements;
+  call.head_size /= elements;
+  for (int64_t& bound : call.bounds) bound /= elements;
+  constexpr int kThreads = 256;
+  const int64_t units = call.tokens * call.channels;
+  const int64_t blocks = std::min<int64_t>((units + kThreads - 1) / kThreads, int64_t{64} * device.multiprocessors());
+  device.launch(q_shift_kernel<unit_t>, blocks, kThreads, 0, call, static_cast<const unit_t*>(from.const_data_ptr()),
+                data<unit_t>(to));
+}
+
+// `shift` may be negative: then values go the other way.
+Tensor shifted(const Tensor& x, int64_t height, int64_t width, double gamma, int64_t shift, int64_t head_size,
+               int64_t cls_tokens) {
+  const Device device(x);
+  const Tensor from = as_contiguous(x);
+  Tensor to = new_empty(from, from.sizes());
+  const int64_t channels = from.size(2), size = head_size > 0 ? head_size : channels;
+  // Beyond the grid, one distance is like another.
+  const int64_t farthest = std::max(height, width);
+  QShiftCall call{.tokens = from.size(0) * from.size(1),
+                  .height = height,
+                  .width = width,
+                  .cls_tokens = cls_tokens,
+                  .shift = std::clamp(shift, -farthest, farthest),
+                  .channels = channels,
+                  .head_size = size};
+  bool whole_units = true;
+  const int64_t per_unit = 16 / element_bytes(from);
+  for (int i = 0; i < 4; ++i) {
+    call.bounds[i] = static_cast<int64_t>(static_cast<double>(size) * gamma * (i + 1));
+    whole_units = whole_units && call.bounds[i] % per_unit == 0;
+  }
+  const auto aligned = [](const Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0; };
+  if (whole_units && size % per_unit == 0 && aligned(from) && aligned(to)) {
+    launch<uint4>(device, call, per_unit, from, to);
+  } else {
+    for_io_type(from, [&](auto io) { launch<decltype(io)>(device, call, 1, from, to); });
+  }
+  return to;
+}
+
+Tensor q_shift(Tensor x, int64_t height, int64_t width, double gamma, int64_t shift, int64_t head_size,
+               int64_t cls_tokens) {
+  check_q_shift("q_shift", x, height, width, gamma, shift, head_size, cls_tokens);
+  return shifted(x, height, width, gamma, shift, head_size, cls_tokens);
+}
+
+Tensor q_shift_backward(Tensor grad_y, Tensor x, int64_t height, int64_t width, double gamma, int64_t shift,
+                        int64_t head_size, int64_t cls_tokens) {
+  check_q_shift("_q_shift_backward", x, height, width, gamma, shift, head_size, cls_tokens);
+  check_q_shift_gradient("_q_shift_backward", grad_y, x);
+  return shifted(grad_y, height, width, gamma, -shift, head_size, cls_tokens);
+}
+
+}  // namespace
+}  // namespace wkv::cuda
+
+WKV_CUDA_LIBRARY(m) {
+  m.impl("q_shift", TORCH_BOX(&wkv::cuda::q_shift));
+  m.impl("_q_shift_backward", TORCH_BOX(&wkv::cuda::q_shift_backward));
+}
