@@ -3,7 +3,7 @@
 #pragma once
 #include <optional>
 
-#include "core/check.h"
+#include "core/linear_check.h"
 #include "packed_linear/packed_linear.h"
 
 namespace wkv {
@@ -32,18 +32,9 @@ void check_packed(const char* op, const Tensor& packed) {
 
 template <class Tensor>
 void check_packed_linear(const char* op, const Tensor& x, const Tensor& packed, const std::optional<Tensor>& bias) {
-  const Check<Tensor> check{op};
   check_packed(op, packed);
-  if (!x.defined()) fail(op, ": x must be a tensor, got None");
-  const auto shape = sizes_of(x);
-  if (shape.empty()) fail(op, ": x must have the dimensions [..., K], got shape []");
-  check.dimensions("x", x, "[..., K]", shape.size());
-  check.dtype("x", x, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half});
-  check.same_device("packed", packed, "x", x);
-  if (!bias) return;
-  check.shape("bias", *bias, "[N]", {sizes_of(packed)[0] - 1});
-  check.parameter_dtype("bias", *bias, x.scalar_type());
-  check.same_device("bias", *bias, "x", x);
+  // The columns are in the matrix's header, which can't be read here.
+  check_linear_inputs(op, x, "packed", packed, nullptr, sizes_of(packed)[0] - 1, bias);
 }
 
 // The header of a contiguous packed matrix [rows + 1, row_bytes], which may come from anywhere: what it says of the

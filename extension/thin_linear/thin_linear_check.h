@@ -2,7 +2,7 @@
 #pragma once
 #include <optional>
 
-#include "core/check.h"
+#include "core/linear_check.h"
 
 namespace wkv {
 
@@ -11,17 +11,8 @@ void check_thin_linear(const char* op, const Tensor& x, const Tensor& weight, co
   const Check<Tensor> check{op};
   check.dimensions("weight", weight, "[N, K]", 2);
   check.dtype("weight", weight, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half});
-  if (!x.defined()) fail(op, ": x must be a tensor, got None");
-  auto shape = sizes_of(x);
-  if (shape.empty()) fail(op, ": x must have the dimensions [..., K], got shape []");
-  shape.back() = sizes_of(weight)[1];
-  check.shape("x", x, "[..., K]", shape);
-  check.dtype("x", x, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half});
-  check.same_device("weight", weight, "x", x);
-  if (!bias) return;
-  check.shape("bias", *bias, "[N]", {sizes_of(weight)[0]});
-  check.parameter_dtype("bias", *bias, x.scalar_type());
-  check.same_device("bias", *bias, "x", x);
+  const auto shape = sizes_of(weight);
+  check_linear_inputs(op, x, "weight", weight, &shape[1], shape[0], bias);
 }
 
 }  // namespace wkv

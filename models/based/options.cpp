@@ -6,21 +6,16 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "layers/option_checks.h"
 #include "wkv/error.h"
 
 namespace wkv::models {
 namespace {
 
+constexpr const char* kOptions = "BasedOptions";
 constexpr int64_t kFfnMultiple = 256;
 
 int64_t rounded_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-
-void require_in_range(const char* name, int64_t value, int64_t least, int64_t most) {
-  if (value < least || value > most) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("BasedOptions: {} must be in {}..{}, got {}", name, least, most, value));
-  }
-}
 
 // heads: of what the op takes, at most 256 wide.
 void require_heads(const char* name, int64_t heads, int64_t width, int64_t multiple) {
@@ -39,19 +34,21 @@ bool contains(const std::vector<int64_t>& layers, int64_t layer) {
 
 BasedOptions complete(BasedOptions o) {
   constexpr int64_t kMost = int64_t{1} << 31;
-  require_in_range("layers", o.layers, 1, kMost);
-  require_in_range("width", o.width, 1, kMost);
-  for (const int64_t layer : o.linear_layers) require_in_range("a layer of linear_layers", layer, 0, o.layers - 1);
-  for (const int64_t layer : o.sliding_layers) require_in_range("a layer of sliding_layers", layer, 0, o.layers - 1);
+  require_in_range(kOptions, "layers", o.layers, 1, kMost);
+  require_in_range(kOptions, "width", o.width, 1, kMost);
+  for (const int64_t layer : o.linear_layers)
+    require_in_range(kOptions, "a layer of linear_layers", layer, 0, o.layers - 1);
+  for (const int64_t layer : o.sliding_layers)
+    require_in_range(kOptions, "a layer of sliding_layers", layer, 0, o.layers - 1);
   require_heads("linear_heads", o.linear_heads, o.width, 1);
   require_heads("heads", o.heads, o.width, 2);
-  require_in_range("feature_size", o.feature_size, 1, 64);
-  require_in_range("window", o.window, 0, 1 << 16);
-  require_in_range("conv_width", o.conv_width, 0, kMost);
-  require_in_range("conv_kernel", o.conv_kernel, 1, 64);
-  require_in_range("ffn_width", o.ffn_width, 0, kMost);
-  require_in_range("vocab", o.vocab, 1, kMost);
-  require_in_range("vocab_multiple", o.vocab_multiple, 1, kMost);
+  require_in_range(kOptions, "feature_size", o.feature_size, 1, 64);
+  require_in_range(kOptions, "window", o.window, 0, 1 << 16);
+  require_in_range(kOptions, "conv_width", o.conv_width, 0, kMost);
+  require_in_range(kOptions, "conv_kernel", o.conv_kernel, 1, 64);
+  require_in_range(kOptions, "ffn_width", o.ffn_width, 0, kMost);
+  require_in_range(kOptions, "vocab", o.vocab, 1, kMost);
+  require_in_range(kOptions, "vocab_multiple", o.vocab_multiple, 1, kMost);
   if (o.conv_width == 0) o.conv_width = 2 * o.width;
   o.ffn_width = rounded_up(o.ffn_width == 0 ? 2 * o.width : o.ffn_width, kFfnMultiple);
   return o;

@@ -17,6 +17,13 @@ inline void require_at_least(const char* options, const char* name, int64_t valu
   }
 }
 
+inline void require_in_range(const char* options, const char* name, int64_t value, int64_t least, int64_t most) {
+  if (value < least || value > most) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be in {}..{}, got {}", options, name, least, most, value));
+  }
+}
+
 // Heads of this size fill the width, and the ops take them.
 inline void require_heads(const char* options, int64_t width, int64_t head_size) {
   require_at_least(options, "head_size", head_size, 1);

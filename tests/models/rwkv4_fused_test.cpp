@@ -3,24 +3,11 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "models/fused_model.h"
 #include "wkv/models/rwkv4.h"
 
 namespace wkv::test::rwkv4_fused {
 namespace {
-
-models::RWKV4 busy_model(models::RWKV4Options options, at::ScalarType dtype = at::kFloat) {
-  options.layers = 3;
-  options.vocab = 77;
-  at::manual_seed(1);
-  models::RWKV4 model(options);
-  const at::NoGradGuard no_grad;
-  for (auto& parameter : model->parameters()) {
-    const double scale = parameter.dim() == 2 ? 1 / std::sqrt(static_cast<double>(parameter.size(1))) : 0.3;
-    parameter.add_(at::randn_like(parameter) * scale);
-    parameter.set_data(parameter.to(dtype));
-  }
-  return model;
-}
 
 const models::RWKV4Options kPlain = {.width = 128};
 const std::vector<models::RWKV4Options> kOptions = {
@@ -34,10 +21,6 @@ const std::vector<models::RWKV4Options> kOptions = {
 
 at::Tensor tokens_of(int64_t rows) {
   return at::randint(77, {rows, 1}, at::make_generator<at::CPUGeneratorImpl>(2), at::kLong);
-}
-
-double error(const at::Tensor& actual, const at::Tensor& expected) {
-  return ((actual - expected).abs().max() / expected.abs().max()).to(at::kDouble).item<double>();
 }
 
 // After three tokens: the hidden values of each and the state.
@@ -59,14 +42,15 @@ std::pair<at::Tensor, models::State> fused_steps(models::LanguageModel& model, c
 
 TEST(RWKV4Fused, computes_what_the_operators_compute) {
   for (const auto& options : kOptions) {
-    auto model = busy_model(options);
+    auto model = busy_model<models::RWKV4>(options);
     for (const int64_t rows : {1, 2, 3, 8, 9, 33}) {
       SCOPED_TRACE(testing::Message() << options.width << ", " << rows << " rows");
       const auto [hidden, state] = fused_steps(*model, tokens_of(rows));
       const auto [expected_hidden, expected_state] = three_steps(*model, tokens_of(rows));
-      EXPECT_LE(error(hidden, expected_hidden), 2e-5);
+      EXPECT_LE(largest_error(hidden, expected_hidden), 2e-5);
       for (size_t i = 0; i < state.entries.size(); ++i) {
-        EXPECT_LE(error(state.entries[i].tensor, expected_state.entries[i].tensor), 2e-5) << state.entries[i].name;
+        EXPECT_LE(largest_error(state.entries[i].tensor, expected_state.entries[i].tensor), 2e-5)
+            << state.entries[i].name;
       }
     }
   }
@@ -74,16 +58,16 @@ TEST(RWKV4Fused, computes_what_the_operators_compute) {
 
 TEST(RWKV4Fused, half_precision_is_at_least_as_close_to_full_precision) {
   for (const auto dtype : {at::kBFloat16, at::kHalf}) {
-    auto half = busy_model(kPlain, dtype), full = busy_model(kPlain, dtype);
+    auto half = busy_model<models::RWKV4>(kPlain, dtype), full = busy_model<models::RWKV4>(kPlain, dtype);
     for (auto& parameter : full->parameters()) parameter.set_data(parameter.to(at::kFloat));
     const at::Tensor exact = three_steps(*full, tokens_of(2)).first;
-    EXPECT_LE(error(fused_steps(*half, tokens_of(2)).first.to(at::kFloat), exact),
-              1.2 * error(three_steps(*half, tokens_of(2)).first.to(at::kFloat), exact));
+    EXPECT_LE(largest_error(fused_steps(*half, tokens_of(2)).first.to(at::kFloat), exact),
+              1.2 * largest_error(three_steps(*half, tokens_of(2)).first.to(at::kFloat), exact));
   }
 }
 
 TEST(RWKV4Fused, a_row_has_the_same_bits_alone_and_among_others_and_with_any_number_of_threads) {
-  auto model = busy_model(kPlain);
+  auto model = busy_model<models::RWKV4>(kPlain);
   const at::Tensor tokens = tokens_of(5), together = fused_steps(*model, tokens).first.view({3, 5, -1});
   const int threads = at::get_num_threads();
   for (const int count : {1, 2, 3, 7}) {

@@ -3,25 +3,11 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "models/fused_model.h"
 #include "wkv/models/rwkv7.h"
 
 namespace wkv::test::rwkv7_fused {
 namespace {
-
-// A model whose parameters all matter: the recipe starts many of them as zeros.
-models::RWKV7 busy_model(models::RWKV7Options options, at::ScalarType dtype = at::kFloat) {
-  options.layers = 3;
-  options.vocab = 77;
-  at::manual_seed(1);
-  models::RWKV7 model(options);
-  const at::NoGradGuard no_grad;
-  for (auto& parameter : model->parameters()) {
-    const double scale = parameter.dim() == 2 ? 1 / std::sqrt(static_cast<double>(parameter.size(1))) : 0.3;
-    parameter.add_(at::randn_like(parameter) * scale);
-    parameter.set_data(parameter.to(dtype));
-  }
-  return model;
-}
 
 const models::RWKV7Options kHeads64 = {.width = 128, .head_size = 64};
 const std::vector<models::RWKV7Options> kOptions = {
@@ -34,10 +20,6 @@ const std::vector<models::RWKV7Options> kOptions = {
 // What the fused kernels are not for, and the operators serve.
 const std::vector<models::RWKV7Options> kOtherOptions = {
     {.width = 48, .head_size = 16}, {.width = 96, .head_size = 48}, {.width = 64, .head_size = 32, .ffn_width = 100}};
-
-double error(const at::Tensor& actual, const at::Tensor& expected) {
-  return ((actual - expected).abs().max() / expected.abs().max()).to(at::kDouble).item<double>();
-}
 
 struct Result {
   at::Tensor hidden;
@@ -56,11 +38,11 @@ Result without_gradients(models::LanguageModel& model, const at::Tensor& tokens,
 void expect_same(const Result& actual, const Result& expected, double tolerance) {
   EXPECT_EQ(actual.hidden.sizes(), expected.hidden.sizes());
   EXPECT_EQ(actual.hidden.scalar_type(), expected.hidden.scalar_type());
-  EXPECT_LE(error(actual.hidden, expected.hidden), tolerance);
+  EXPECT_LE(largest_error(actual.hidden, expected.hidden), tolerance);
   for (size_t i = 0; i < expected.state.entries.size(); ++i) {
     const auto& [name, tensor] = expected.state.entries[i];
     EXPECT_EQ(actual.state.entries[i].tensor.scalar_type(), tensor.scalar_type()) << name;
-    EXPECT_LE(error(actual.state.entries[i].tensor, tensor), tolerance) << name;
+    EXPECT_LE(largest_error(actual.state.entries[i].tensor, tensor), tolerance) << name;
   }
 }
 
@@ -75,7 +57,7 @@ models::State detached(models::State state) {
 TEST(RWKV7Fused, computes_what_the_operators_compute) {
   for (const auto* list : {&kOptions, &kOtherOptions}) {
     for (const auto& options : *list) {
-      auto model = busy_model(options);
+      auto model = busy_model<models::RWKV7>(options);
       for (const auto& [rows, length] : {std::pair{1, 1}, {1, 2}, {1, 50}, {2, 1}, {3, 17}, {8, 1}, {9, 1}, {33, 1}}) {
         SCOPED_TRACE(testing::Message() << options.width << '/' << options.head_size << ' ' << rows << 'x' << length);
         const models::State before = detached(with_gradients(*model, some_tokens(rows, 5), {}).state);
@@ -90,20 +72,20 @@ TEST(RWKV7Fused, computes_what_the_operators_compute) {
 
 TEST(RWKV7Fused, half_precision_is_at_least_as_close_to_full_precision) {
   for (const auto dtype : {at::kBFloat16, at::kHalf}) {
-    auto half = busy_model(kHeads64, dtype), full = busy_model(kHeads64, dtype);
+    auto half = busy_model<models::RWKV7>(kHeads64, dtype), full = busy_model<models::RWKV7>(kHeads64, dtype);
     for (auto& parameter : full->parameters()) parameter.set_data(parameter.to(at::kFloat));
     for (const int64_t length : {1, 40}) {
       const at::Tensor tokens = some_tokens(2, length);
       const at::Tensor exact = with_gradients(*full, tokens, {}).hidden;
-      const double fused = error(without_gradients(*half, tokens, {}).hidden.to(at::kFloat), exact),
-                   separate = error(with_gradients(*half, tokens, {}).hidden.to(at::kFloat), exact);
+      const double fused = largest_error(without_gradients(*half, tokens, {}).hidden.to(at::kFloat), exact),
+                   separate = largest_error(with_gradients(*half, tokens, {}).hidden.to(at::kFloat), exact);
       EXPECT_LE(fused, 1.2 * separate) << dtype << ' ' << length;
     }
   }
 }
 
 TEST(RWKV7Fused, a_given_state_is_not_written_to) {
-  auto model = busy_model(kHeads64);
+  auto model = busy_model<models::RWKV7>(kHeads64);
   for (const int64_t length : {1, 7}) {
     const models::State given = without_gradients(*model, some_tokens(2, 3), {}).state;
     models::State copy = given;
@@ -116,7 +98,7 @@ TEST(RWKV7Fused, a_given_state_is_not_written_to) {
 }
 
 TEST(RWKV7Fused, a_row_has_the_same_bits_alone_and_among_others_and_with_any_number_of_threads) {
-  auto model = busy_model(kHeads64);
+  auto model = busy_model<models::RWKV7>(kHeads64);
   const at::Tensor tokens = some_tokens(7, 1);
   const Result together = without_gradients(*model, tokens, {});
   const int threads = at::get_num_threads();
@@ -131,7 +113,7 @@ TEST(RWKV7Fused, a_row_has_the_same_bits_alone_and_among_others_and_with_any_num
 
 TEST(RWKV7Fused, rows_step_the_slots_that_they_name) {
   const at::NoGradGuard no_grad;
-  auto model = busy_model(kHeads64);
+  auto model = busy_model<models::RWKV7>(kHeads64);
   models::State pool = model->initial_state(5);
   const at::Tensor tokens = some_tokens(3, 1).flatten(), slots = at::tensor({4, 0, 2}, at::kLong);
   model->decode(tokens, pool, slots);
@@ -148,7 +130,7 @@ TEST(RWKV7Fused, rows_step_the_slots_that_they_name) {
 }
 
 TEST(RWKV7Fused, nan_reaches_the_outputs) {
-  auto model = busy_model(kHeads64);
+  auto model = busy_model<models::RWKV7>(kHeads64);
   const at::Tensor tokens = some_tokens(1, 3);
   {
     const at::NoGradGuard no_grad;

@@ -19,12 +19,8 @@ models::RWKV4Options rwkv4_options(const Checkpoint& file, Config& config) {
   o.ffn_width = file.shape("blocks.0.ffn.key.weight", 2)[0];
   o.attention_width = file.shape(rwkv4_first_time_mix(file) + "key.weight", 2)[0];
   config.expect("version", {"4"});
-  config.expect("n_layer", o.layers);
-  config.expect("n_embd", o.width);
+  expect_sizes(config, o);
   config.expect("dim_att", o.attention_width);
-  config.expect("dim_ffn", o.ffn_width);
-  config.expect("vocab", o.vocab);
-  config.expect("vocab_size", o.vocab);
   require_ln_eps(config);
   for (const char* of_other_versions : {"head_size", "n_head", "head_size_divisor", "ln_x_eps"})
     config.accept(of_other_versions);

@@ -43,14 +43,10 @@ std::shared_ptr<models::Model> build_rwkv5(const Checkpoint& file, Config& confi
   require_ln_eps(config);
 
   config.expect("version", rwkv5_versions(o));
-  config.expect("n_layer", o.layers);
-  config.expect("n_embd", o.width);
+  expect_sizes(config, o);
   config.expect("dim_att", o.attention_width);
-  config.expect("dim_ffn", o.ffn_width);
   config.expect("n_head", decay[0]);
   config.expect("head_size", o.head_size);
-  config.expect("vocab", o.vocab);
-  config.expect("vocab_size", o.vocab);
   return std::make_shared<models::RWKV5Impl>(o, /*initialise=*/false);
 }
 

@@ -41,14 +41,10 @@ std::shared_ptr<models::Model> build_rwkv6(const Checkpoint& file, Config& confi
   require_ln_eps(config);
   o.time_state = has_time_state(file, config, o.layers);
 
-  config.expect("n_layer", o.layers);
-  config.expect("n_embd", o.width);
+  expect_sizes(config, o);
   config.expect("dim_att", o.width);
-  config.expect("dim_ffn", o.ffn_width);
   config.expect("n_head", file.shape("blocks.0.att.time_faaaa", 2)[0]);
   config.expect("head_size", o.head_size);
-  config.expect("vocab", o.vocab);
-  config.expect("vocab_size", o.vocab);
   Config ranks = config.section("lora");
   ranks.expect("maa", o.ranks.mix);
   ranks.expect("decay", o.ranks.decay);

@@ -42,13 +42,9 @@ std::shared_ptr<models::Model> build_rwkv7(const Checkpoint& file, Config& confi
   o.block_bias = file.has("blocks.0.att_bias");
 
   config.expect("version", {"x070", "7"});
-  config.expect("n_layer", o.layers);
-  config.expect("n_embd", o.width);
+  expect_sizes(config, o);
   config.expect("head_size", o.head_size);
   config.expect("n_head", file.shape("blocks.0.att.r_k", 2)[0]);
-  config.expect("dim_ffn", o.ffn_width);
-  config.expect("vocab", o.vocab);
-  config.expect("vocab_size", o.vocab);
   Config ranks = config.section("lora");
   ranks.expect("w", o.ranks.decay);
   ranks.expect("a", o.ranks.in_context_rate);

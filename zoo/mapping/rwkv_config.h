@@ -6,6 +6,16 @@
 
 namespace wkv::zoo {
 
+// What every version has and shapes tell: refuses keys that say something else. Options: of any version's model.
+template <class Options>
+void expect_sizes(Config& config, const Options& o) {
+  config.expect("n_layer", o.layers);
+  config.expect("n_embd", o.width);
+  config.expect("dim_ffn", o.ffn_width);
+  config.expect("vocab", o.vocab);
+  config.expect("vocab_size", o.vocab);
+}
+
 // ln_x_eps, or what head_size_divisor says it is: 1e-5 * divisor^2. Throws wkv::Error when they contradict one another.
 double ln_x_eps(Config& config, double otherwise);
 
