@@ -98,6 +98,22 @@ STABLE_TORCH_LIBRARY(wkv, m) {
       "_ms_deform_attn_backward(Tensor grad_y, Tensor value, Tensor spatial_shapes, Tensor level_start_index, "
       "Tensor sampling_locations, Tensor attention_weights) -> (Tensor, Tensor, Tensor)");
 
+  m.def(
+      "_mix_tokens(Tensor x, Tensor last, Tensor mixes, Tensor? changes=None, *, Tensor? cu_seqlens=None) "
+      "-> (Tensor mixed, Tensor last)");
+  m.def(
+      "__mix_tokens_backward(Tensor grad_mixed, Tensor grad_last, Tensor x, Tensor last, Tensor mixes, "
+      "Tensor? changes, Tensor? cu_seqlens) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "_gated_head_norm(Tensor x, Tensor weight, Tensor bias, Tensor gate, Tensor? r=None, Tensor? k=None, "
+      "Tensor? v=None, Tensor? bonus=None, *, float eps, bool silu=False) -> Tensor");
+  m.def(
+      "__gated_head_norm_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor bias, Tensor gate, Tensor? r, "
+      "Tensor? k, Tensor? v, Tensor? bonus, float eps, bool silu) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def("_squared_relu(Tensor x) -> Tensor");
+  m.def("__squared_relu_backward(Tensor grad_y, Tensor x) -> Tensor");
+
   m.def("_thin_linear(Tensor x, Tensor weight, Tensor? bias=None) -> Tensor");
   m.def("_pack_linear(Tensor weight, str format) -> Tensor");
   m.def("_unpack_linear(Tensor packed, ScalarType dtype=float) -> Tensor");

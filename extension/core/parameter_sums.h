@@ -2,6 +2,7 @@
 // to do with the threads.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "core/stable.h"
@@ -23,6 +24,13 @@ class ParameterSums {
   int64_t first(int64_t group) const { return group * rows_ / groups; }
   // The sums of a group, [channels]; those of the next group follow.
   void* at(int64_t parameter, int64_t group) const { return data_ + (parameter * groups + group) * bytes_; }
+
+  // The sum over the groups, of the shape and dtype of `like`.
+  Tensor total(int64_t parameter, const Tensor& like) const {
+    const std::array<int64_t, 1> over{0};
+    const Tensor sum = torch::stable::sum(torch::stable::select(sums_, 0, parameter), over);
+    return torch::stable::view(torch::stable::to(sum, like.scalar_type()), like.sizes());
+  }
 
   const int64_t groups;
 

@@ -15,8 +15,7 @@ void launch(const Device& device, QShiftCall call, int64_t elements, const Tenso
   for (int64_t& bound : call.bounds) bound /= elements;
   constexpr int kThreads = 256;
   const int64_t units = call.tokens * call.channels;
-  const int64_t blocks = std::min<int64_t>((units + kThreads - 1) / kThreads, int64_t{64} * device.multiprocessors());
-  device.launch(q_shift_kernel<unit_t>, blocks, kThreads, 0, call, static_cast<const unit_t*>(from.const_data_ptr()),
+  device.launch(q_shift_kernel<unit_t>, device.blocks_for(units, kThreads), kThreads, 0, call, data<const unit_t>(from),
                 data<unit_t>(to));
 }
 

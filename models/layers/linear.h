@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "wkv/ops.h"
+
 namespace wkv::models {
 
 // x [..., in] times the transposed weight [out, in], plus bias [out].
@@ -58,6 +60,11 @@ struct HeadNorm : torch::nn::Module {
     return at::group_norm(x.reshape({-1, weight.size(0)}), heads, weight.to(dtype), bias.to(dtype), eps)
         .view(x.sizes());
   }
+  // x [B, T, H, N] normalised, times gate, or silu(gate), of the same shape and of the model's dtype; x may be fp32.
+  at::Tensor gated(const at::Tensor& x, const at::Tensor& gate, bool silu) const {
+    return ops::gated_head_norm(x, by_head(weight), by_head(bias), gate, eps, silu);
+  }
+  at::Tensor by_head(const at::Tensor& parameter) const { return parameter.view({heads, -1}); }
   at::Tensor weight, bias;
   int64_t heads;
   double eps;

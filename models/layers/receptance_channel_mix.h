@@ -9,19 +9,8 @@
 
 namespace wkv::models {
 
-// How a checkpoint states the mix of a token x with its predecessor p.
-enum class MixForm {
-  of_token,        // time_mix_*: x * mix + p * (1 - mix), RWKV-4 and 5
-  of_predecessor,  // time_maa_*: x + (p - x) * mix, RWKV-6
-};
-
 inline std::string mix_name(MixForm form, const char* suffix) {
   return (form == MixForm::of_token ? "time_mix_" : "time_maa_") + std::string(suffix);
-}
-
-// difference: p - x, of token_shift.
-inline at::Tensor mix_tokens(const at::Tensor& x, const at::Tensor& difference, const at::Tensor& mix, MixForm form) {
-  return mix_tokens(x, difference, form == MixForm::of_token ? 1 - mix : mix);
 }
 
 struct ReceptanceChannelMix : torch::nn::Module {
@@ -36,13 +25,13 @@ struct ReceptanceChannelMix : torch::nn::Module {
 
   // x [B, T, C], normalised; shift [rows, C] becomes its value after the last token.
   at::Tensor forward(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const {
-    const at::Tensor difference = token_shift(x, shift, sequences);
-    return gated(mix_tokens(x, difference, mix_k, form), mix_tokens(x, difference, mix_r, form));
+    const auto mixed = mix_tokens(x, shift, {mix_k, mix_r}, form, sequences);
+    return gated(mixed[0], mixed[1]);
   }
   // The same from inputs that are mixed already.
   at::Tensor gated(const at::Tensor& key_input, const at::Tensor& receptance_input) const {
     const at::Tensor gate = at::sigmoid(receptance->forward(receptance_input));
-    return gate * value->forward(at::relu(key->forward(key_input)).square());
+    return gate * value->forward(ops::squared_relu(key->forward(key_input)));
   }
 
   MixForm form;

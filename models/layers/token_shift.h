@@ -2,28 +2,31 @@
 #pragma once
 #include <ATen/Functions.h>
 
+#include <optional>
+#include <vector>
+
 #include "core/sequences.h"
+#include "wkv/ops.h"
 
 namespace wkv::models {
 
-// x_{t-1} - x_t, [B, T, C]. last [rows, C], the value ahead of each sequence's first position, becomes its last one.
-inline at::Tensor token_shift(const at::Tensor& x, at::Tensor& last, const Sequences& sequences) {
-  const at::Tensor first = sequences.read(last).to(x.scalar_type());
-  if (sequences.cu_seqlens) {
-    const at::Tensor rows = at::cat({first, x.squeeze(0)});
-    sequences.write(last, rows.index_select(0, sequences.last));
-    return rows.index_select(0, sequences.previous).unsqueeze(0) - x;
-  }
-  const at::Tensor padded = at::cat({first.unsqueeze(1), x}, 1);
-  const int64_t time = x.size(1);
-  // A copy: a view would keep all of `padded` alive in the state.
-  sequences.write(last, padded.select(1, time).clone());
-  return padded.narrow(1, 0, time) - x;
-}
+// How a checkpoint states the mix of a token x with its predecessor p.
+enum class MixForm {
+  of_token,        // time_mix_*: x * mix + p * (1 - mix), RWKV-4 and 5
+  of_predecessor,  // time_maa_*, x_*: x + (p - x) * mix, RWKV-6 and 7
+};
 
-// x mixed with its predecessor, channel by channel: x + difference * mix.
-inline at::Tensor mix_tokens(const at::Tensor& x, const at::Tensor& difference, const at::Tensor& mix) {
-  return at::addcmul(x, difference, mix);
+// x [B, T, C] mixed with its predecessors by each of the mixes [1, 1, C], to which the changes [M, B, T, C] are added.
+// last [rows, C], the value ahead of each sequence's first position, becomes its last one.
+inline std::vector<at::Tensor> mix_tokens(const at::Tensor& x, at::Tensor& last, const std::vector<at::Tensor>& mixes,
+                                          MixForm form, const Sequences& sequences,
+                                          const std::optional<at::Tensor>& changes = std::nullopt) {
+  const at::Tensor rows = at::cat(mixes).squeeze(1), weights = form == MixForm::of_token ? 1 - rows : rows;
+  const at::ScalarType dtype = x.scalar_type();  // autocast may have given the changes another one
+  const auto added = changes ? std::optional(changes->to(dtype)) : std::nullopt;
+  auto [mixed, last_after] = ops::mix_tokens(x, sequences.read(last).to(dtype), weights, added, sequences.cu_seqlens);
+  sequences.write(last, last_after);
+  return mixed.unbind();
 }
 
 }  // namespace wkv::models

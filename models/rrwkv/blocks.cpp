@@ -68,9 +68,8 @@ RRWKVChannelMix::RRWKVChannelMix(const RWKV4Options& o)
 
 at::Tensor RRWKVChannelMix::forward(const at::Tensor& x, const Retrospect& past, at::Tensor& shift,
                                     const Sequences& sequences) const {
-  const at::Tensor difference = token_shift(x, shift, sequences);
-  return gated(at::addcmul(mix_tokens(x, difference, mix_k, form), medium_mix_k, past.average),
-               at::addcmul(mix_tokens(x, difference, mix_r, form), medium_mix_r, past.average));
+  const auto mixed = mix_tokens(x, shift, {mix_k, mix_r}, form, sequences);
+  return gated(at::addcmul(mixed[0], medium_mix_k, past.average), at::addcmul(mixed[1], medium_mix_r, past.average));
 }
 
 void RRWKVChannelMix::initialise_mediums() {

@@ -15,11 +15,16 @@ at::Tensor exponent_precision(const at::Tensor& x) { return x.scalar_type() == a
 
 }  // namespace
 
-at::Tensor mix_perspectives(const at::Tensor& x, const at::Tensor& difference, const at::Tensor& mix) {
-  if (mix.dim() == 3) return mix_tokens(x, difference, mix, MixForm::of_token);
-  const int64_t perspectives = mix.size(0);
-  const std::vector<int64_t> split = {perspectives, 1, x.size(0) * x.size(1) / perspectives, x.size(2)};
-  return mix_tokens(x.reshape(split), difference.reshape(split), mix, MixForm::of_token).view(x.sizes());
+std::vector<at::Tensor> mix_perspectives(const at::Tensor& x, at::Tensor& last, const std::vector<at::Tensor>& mixes,
+                                         const Sequences& sequences) {
+  if (mixes[0].dim() == 3) return mix_tokens(x, last, mixes, MixForm::of_token, sequences);
+  // Each perspective's mixes are changes for its tokens.
+  const int64_t perspectives = mixes[0].size(0), width = x.size(2), count = static_cast<int64_t>(mixes.size());
+  const at::Tensor changes = (1 - at::stack(mixes)).to(x.scalar_type()).view({count, perspectives, 1, width});
+  const at::Tensor for_tokens = changes.expand({count, perspectives, x.size(0) * x.size(1) / perspectives, width});
+  const std::vector<at::Tensor> none(mixes.size(), at::zeros({1, 1, width}, x.options()));
+  return mix_tokens(x, last, none, MixForm::of_predecessor, sequences,
+                    for_tokens.reshape({count, x.size(0), x.size(1), width}));
 }
 
 at::Tensor empty_wkv4_state(int64_t channels, const at::TensorOptions& options) {
@@ -41,10 +46,8 @@ RWKV4TimeMix::RWKV4TimeMix(const RWKV4Options& o, const std::vector<int64_t>& mi
 }
 
 RWKV4TimeMix::Inputs RWKV4TimeMix::mixed(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const {
-  const at::Tensor difference = token_shift(x, shift, sequences);
-  return {.key = mix_perspectives(x, difference, time_mix_k),
-          .value = mix_perspectives(x, difference, time_mix_v),
-          .receptance = mix_perspectives(x, difference, time_mix_r)};
+  const auto inputs = mix_perspectives(x, shift, {time_mix_k, time_mix_v, time_mix_r}, sequences);
+  return {.key = inputs[0], .value = inputs[1], .receptance = inputs[2]};
 }
 
 at::Tensor RWKV4TimeMix::average(const Inputs& inputs, at::Tensor& wkv, const Sequences& sequences) const {
@@ -71,8 +74,8 @@ at::Tensor RWKV4TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Ten
 
 at::Tensor channel_mix(const ReceptanceChannelMix& ffn, const at::Tensor& x, at::Tensor& shift,
                        const Sequences& sequences) {
-  const at::Tensor difference = token_shift(x, shift, sequences);
-  return ffn.gated(mix_perspectives(x, difference, ffn.mix_k), mix_perspectives(x, difference, ffn.mix_r));
+  const auto inputs = mix_perspectives(x, shift, {ffn.mix_k, ffn.mix_r}, sequences);
+  return ffn.gated(inputs[0], inputs[1]);
 }
 
 std::vector<ParameterGroup> rwkv4_parameter_groups(const torch::nn::Module& model) {

@@ -12,9 +12,10 @@
 
 namespace wkv::models {
 
-// x [R, T, C] mixed with its predecessors; mix [1, 1, C], or [P, 1, 1, C] where the rows, or the packed positions, are
-// those of P perspectives one after another.
-at::Tensor mix_perspectives(const at::Tensor& x, const at::Tensor& difference, const at::Tensor& mix);
+// x [R, T, C] mixed with its predecessors, as by mix_tokens; mixes of [1, 1, C], or [P, 1, 1, C] where the rows, or the
+// packed positions, are those of P perspectives one after another.
+std::vector<at::Tensor> mix_perspectives(const at::Tensor& x, at::Tensor& last, const std::vector<at::Tensor>& mixes,
+                                         const Sequences& sequences);
 
 // wkv4's state of one sequence before its first token, [3, channels].
 at::Tensor empty_wkv4_state(int64_t channels, const at::TensorOptions& options);

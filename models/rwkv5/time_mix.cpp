@@ -31,21 +31,21 @@ RWKV5TimeMix::RWKV5TimeMix(const RWKV5Options& o) : heads(o.attention_width / o.
 
 at::Tensor RWKV5TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv,
                                  const Sequences& sequences) const {
-  const at::Tensor difference = token_shift(x, shift, sequences);
-  const auto mixed = [&](const at::Tensor& mix) { return mix_tokens(x, difference, mix, MixForm::of_token); };
-  const auto by_head = [&](const at::Tensor& t) {  // the op and the norm behind it run in fp32
-    return at_least_float(t).view({x.size(0), x.size(1), heads, head_size});
-  };
-  const auto by_channel = [&](const at::Tensor& t) {  // [H] or [H, N] to [H, N]
+  std::vector<at::Tensor> mixes = {time_mix_r, time_mix_k, time_mix_v};
+  if (gate) mixes.push_back(time_mix_g);
+  const auto mixed = mix_tokens(x, shift, mixes, MixForm::of_token, sequences);
+  const auto split = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), heads, head_size}); };
+  const auto by_head = [&](const at::Tensor& t) { return split(at_least_float(t)); };  // the op runs in fp32
+  const auto by_channel = [&](const at::Tensor& t) {                                   // [H] or [H, N] to [H, N]
     return at_least_float(t).view({heads, -1}).expand({heads, head_size});
   };
-  const at::Tensor r = by_head(receptance->forward(mixed(time_mix_r)));
-  const at::Tensor k = by_head(key->forward(mixed(time_mix_k)));
-  const at::Tensor v = by_head(value->forward(mixed(time_mix_v)));
+  const at::Tensor r = by_head(receptance->forward(mixed[0]));
+  const at::Tensor k = by_head(key->forward(mixed[1]));
+  const at::Tensor v = by_head(value->forward(mixed[2]));
   const at::Tensor u = by_channel(time_first.defined() ? at_least_float(time_first).exp() : time_faaaa);
   const at::Tensor y = wkv5(r, k, v, by_channel(time_decay), u, wkv, sequences);
-  const at::Tensor normalised = ln_x->forward(y.flatten(2)).to(x.scalar_type());
-  return output->forward(gate ? normalised * at::silu(gate->forward(mixed(time_mix_g))) : normalised);
+  if (!gate) return output->forward(ln_x->forward(y.flatten(2)).to(x.scalar_type()));
+  return output->forward(ln_x->gated(y, split(gate->forward(mixed[3])), /*silu=*/true).flatten(2));
 }
 
 }  // namespace wkv::models

@@ -46,35 +46,35 @@ RWKV6TimeMix::RWKV6TimeMix(const RWKV6Options& o)
 
 at::Tensor RWKV6TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv,
                                  const Sequences& sequences) const {
-  const at::Tensor difference = token_shift(x, shift, sequences);
   const int64_t inputs = mix_w2.size(0), rank = mix_w2.size(1);
-  const at::Tensor decisive = at::tanh(at::matmul(mix_tokens(x, difference, time_maa_x), mix_w1));  // [B, T, n R]
-  const at::Tensor added =
+  const bool gated = has_gate(variant);
+  // What decides how the others are mixed.
+  const at::Tensor before = sequences.read(shift).to(x.scalar_type());
+  const at::Tensor deciding =
+      std::get<0>(ops::mix_tokens(x, before, time_maa_x.squeeze(1), std::nullopt, sequences.cu_seqlens)).squeeze(0);
+  const at::Tensor decisive = at::tanh(at::matmul(deciding, mix_w1));  // [B, T, n R]
+  const at::Tensor changes =
       at::bmm(decisive.view({x.size(0) * x.size(1), inputs, rank}).transpose(0, 1), mix_w2);  // [n, B T, C]
-  // place: among the mixes, as upstream stacks them.
-  const auto mixed = [&](const at::Tensor& mix, int64_t place) {
-    return mix_tokens(x, difference, mix + added[place].view_as(x));
-  };
-  const int64_t w_place = has_gate(variant) ? 0 : 3, r_place = has_gate(variant) ? 3 : 0;  // w k v r g, or r k v w
-  const auto by_head = [&](const at::Tensor& t) {  // the op and the norm behind it run in fp32
-    return at_least_float(t).view({x.size(0), x.size(1), heads, head_size});
-  };
+  // The mixes in the order in which upstream stacks them: w k v r g, or r k v w.
+  std::vector<at::Tensor> mixes = {time_maa_r, time_maa_k, time_maa_v, time_maa_w};
+  if (gated) mixes = {time_maa_w, time_maa_k, time_maa_v, time_maa_r, time_maa_g};
+  const auto mixed = mix_tokens(x, shift, mixes, MixForm::of_predecessor, sequences,
+                                changes.view({inputs, x.size(0), x.size(1), x.size(2)}));
+  const at::Tensor &for_w = mixed[gated ? 0 : 3], &for_r = mixed[gated ? 3 : 0];
+  const auto split = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), heads, head_size}); };
+  const auto by_head = [&](const at::Tensor& t) { return split(at_least_float(t)); };  // the op runs in fp32
 
-  const at::Tensor w_change =
-      at::matmul(at::tanh(at::matmul(mixed(time_maa_w, w_place), time_decay_w1)), time_decay_w2);
+  const at::Tensor w_change = at::matmul(at::tanh(at::matmul(for_w, time_decay_w1)), time_decay_w2);
   const at::Tensor w = by_head(at_least_float(time_decay) + w_change);
-  at::Tensor k = by_head(key->forward(mixed(time_maa_k, 1)));
+  at::Tensor k = by_head(key->forward(mixed[1]));
   if (variant == RWKV6Variant::x060c) k = k * -at::expm1(-w.exp());
-  const at::Tensor v = by_head(value->forward(mixed(time_maa_v, 2)));
-  const at::Tensor r = by_head(receptance->forward(mixed(time_maa_r, r_place)));
+  const at::Tensor v = by_head(value->forward(mixed[2]));
+  const at::Tensor r = by_head(receptance->forward(for_r));
   const at::Tensor y = wkv6(r, k, v, w, at_least_float(time_faaaa), wkv, sequences);
 
-  at::Tensor out = ln_x->forward(y.flatten(2)).to(x.scalar_type());
-  if (has_gate(variant)) {
-    const at::Tensor g = mixed(time_maa_g, 4);
-    out = out * (gate ? at::silu(gate->forward(g)) : at::matmul(at::tanh(at::matmul(g, gate_w1)), gate_w2));
-  }
-  return output->forward(out);
+  if (!gated) return output->forward(ln_x->forward(y.flatten(2)).to(x.scalar_type()));
+  const at::Tensor g = gate ? gate->forward(mixed[4]) : at::matmul(at::tanh(at::matmul(mixed[4], gate_w1)), gate_w2);
+  return output->forward(ln_x->gated(y, split(g), /*silu=*/gate != nullptr).flatten(2));
 }
 
 }  // namespace wkv::models

@@ -54,32 +54,32 @@ RWKV7TimeMix::RWKV7TimeMix(const RWKV7Options& o, int64_t layer_)
 
 at::Tensor RWKV7TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv, at::Tensor& first_value,
                                  const Sequences& sequences) const {
-  const at::Tensor difference = token_shift(x, shift, sequences);
-  const auto mixed = [&](const at::Tensor& mix) { return mix_tokens(x, difference, mix); };
+  const auto mixed = mix_tokens(x, shift, {x_r, x_w, x_k, x_v, x_a, x_g}, MixForm::of_predecessor, sequences);
   const auto by_head = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), heads, head_size}); };
 
-  const at::Tensor r = by_head(receptance->forward(mixed(x_r)));
-  const at::Tensor decay_input = w0 + at::matmul(at::tanh(at::matmul(mixed(x_w), w1)), w2);
+  const at::Tensor r = by_head(receptance->forward(mixed[0]));
+  const at::Tensor decay_input = w0 + at::matmul(at::tanh(at::matmul(mixed[1], w1)), w2);
   // The factor exp(-e^(-1/2) sigmoid(x)), as the op takes it: exp(-exp(w)).
   const at::Tensor w = at::log_sigmoid(at_least_float(decay_input)) - 0.5;
-  at::Tensor k = key->forward(mixed(x_k));
-  const at::Tensor value_input = mixed(x_v);
+  at::Tensor k = key->forward(mixed[2]);
+  const at::Tensor& value_input = mixed[3];
   at::Tensor v = value->forward(value_input);
   if (layer == 0) {
     first_value = v;
   } else {
     v = v + (first_value - v) * at::sigmoid(v0 + low_rank(value_input, v1, v2));
   }
-  const at::Tensor rate = at::sigmoid(a0 + low_rank(mixed(x_a), a1, a2));  // in-context learning rate, in (0, 1)
-  const at::Tensor gate = at::matmul(at::sigmoid(at::matmul(mixed(x_g), g1)), g2);
+  const at::Tensor rate = at::sigmoid(a0 + low_rank(mixed[4], a1, a2));  // in-context learning rate, in (0, 1)
+  const at::Tensor gate = at::matmul(at::sigmoid(at::matmul(mixed[5], g1)), g2);
 
   const at::Tensor removal = unit(by_head(at_least_float(k * k_k))).to(k.scalar_type());
   k = k * (1 + (rate - 1) * k_a);
   const at::Tensor keys = by_head(k), values = by_head(v);
   const at::Tensor y = wkv7(r, by_head(w), keys, values, -removal, removal * by_head(rate), wkv, sequences);
 
-  const at::Tensor bonus = (r * keys * r_k).sum(-1, /*keepdim=*/true) * values;
-  return output->forward((ln_x->forward(y.flatten(2)) + bonus.flatten(2)) * gate);
+  return output->forward(ops::gated_head_norm(y, ln_x->by_head(ln_x->weight), ln_x->by_head(ln_x->bias), by_head(gate),
+                                              r, keys, values, r_k, ln_x->eps)
+                             .flatten(2));
 }
 
 RWKV7ChannelMix::RWKV7ChannelMix(const RWKV7Options& o, int64_t layer_)
@@ -90,8 +90,8 @@ RWKV7ChannelMix::RWKV7ChannelMix(const RWKV7Options& o, int64_t layer_)
 }
 
 at::Tensor RWKV7ChannelMix::forward(const at::Tensor& x, at::Tensor& shift, const Sequences& sequences) const {
-  const at::Tensor difference = token_shift(x, shift, sequences);
-  return value->forward(at::relu(key->forward(mix_tokens(x, difference, x_k))).square());
+  const auto mixed = mix_tokens(x, shift, {x_k}, MixForm::of_predecessor, sequences);
+  return value->forward(ops::squared_relu(key->forward(mixed[0])));
 }
 
 RWKV7Block::RWKV7Block(const RWKV7Options& o, int64_t layer) {

@@ -5,11 +5,13 @@
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/macros.h>
 
+#include <algorithm>
+#include <array>
 #include <optional>
-#include <vector>
 
 #include "core/check.h"
 #include "core/cuda/sequences.cuh"
+#include "core/cuda/vector.cuh"
 #include "core/stable.h"
 
 namespace wkv::cuda {
@@ -45,6 +47,10 @@ class Device {
   Sequences sequences(const char* op, int64_t batch, int64_t time, const std::optional<Tensor>& cu_seqlens);
 
   int multiprocessors() const;
+  // The blocks for a kernel whose threads take their work in strides: enough to fill the device, and no more.
+  int64_t blocks_for(int64_t work, int threads) const {
+    return std::min<int64_t>((work + threads - 1) / threads, int64_t{16} * multiprocessors());
+  }
 
  private:
   static constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
@@ -83,11 +89,36 @@ void for_io_type(const Tensor& x, const Run& run) {
 
 template <class T>
 T* data(const Tensor& x) {
-  return static_cast<T*>(x.mutable_data_ptr());
+  if constexpr (std::is_const_v<T>) {
+    return static_cast<T*>(x.const_data_ptr());
+  } else {
+    return static_cast<T*>(x.mutable_data_ptr());
+  }
 }
 template <class T>
 T* data_if(const std::optional<Tensor>& x) {
   return x ? data<T>(*x) : nullptr;
+}
+
+// run(width), a constant: kFullWidth where there are so many elements, in whole vectors, and the tensors are aligned to
+// them; else 1.
+template <class io_t, class Run>
+void for_vector_width(int64_t elements, std::initializer_list<Tensor> tensors, const Run& run) {
+  const bool aligned = std::all_of(tensors.begin(), tensors.end(), [](const Tensor& tensor) {
+    return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0;
+  });
+  if (aligned && elements % kFullWidth<io_t> == 0) {
+    run(std::integral_constant<int, kFullWidth<io_t>>());
+  } else {
+    run(std::integral_constant<int, 1>());
+  }
+}
+
+// The gradient of a parameter from its parts [parts, ...], summed in a fixed order.
+inline Tensor sum_of_parts(const Tensor& parts, const Tensor& parameter) {
+  const std::array<int64_t, 1> over{0};
+  const Tensor sum = torch::stable::to(torch::stable::sum(parts, over), parameter.scalar_type());
+  return torch::stable::view(sum, parameter.sizes());
 }
 
 }  // namespace wkv::cuda

@@ -61,6 +61,8 @@ __device__ inline void wait_for_copies() {
 
 __device__ inline float exponential(float x) { return expf(x); }
 __device__ inline double exponential(double x) { return exp(x); }
+__device__ inline float square_root(float x) { return sqrtf(x); }
+__device__ inline double square_root(double x) { return sqrt(x); }
 
 // The sum over the lanes of the warp, in a fixed order, for all lanes.
 template <int width = 32, class T>

@@ -20,6 +20,16 @@ struct Sequences {
     const int64_t first = bound(row), last = bound(row + 1);
     return {first, last > first ? last - first : 0};
   }
+  // The sequence that has the token.
+  __device__ int64_t row_of(int64_t token) const {
+    if (!bounds) return token / row_length;
+    int64_t row = 0;
+    for (int64_t end = count; row + 1 < end;) {  // bound(row) <= token < bound(end)
+      const int64_t middle = (row + end) / 2;
+      (bound(middle) <= token ? row : end) = middle;
+    }
+    return row;
+  }
 
  private:
   __device__ int64_t bound(int64_t i) const {

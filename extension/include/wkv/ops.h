@@ -139,6 +139,27 @@ WKV_API at::Tensor ms_deform_attn(const at::Tensor& value, const at::Tensor& spa
                                   const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
                                   const at::Tensor& attention_weights);
 
+// Tokens mixed with their predecessors, in several ways at once, as the RWKV models do; internal
+// (torch.ops.wkv._mix_tokens): mixed[m]_t = x_t + (x_{t-1} - x_t) (mixes[m] + changes[m]_t). x: [B, T, C]; last: [B, C]
+// (with cu_seqlens [S, C]), what came before each sequence; mixes: [M, C], up to 8 rows, fp32 or of the dtype of x as
+// the others; changes: [M, B, T, C], none: zeros. Returns mixed [M, B, T, C] and the last tokens.
+WKV_API std::tuple<at::Tensor, at::Tensor> mix_tokens(const at::Tensor& x, const at::Tensor& last,
+                                                      const at::Tensor& mixes,
+                                                      const std::optional<at::Tensor>& changes = std::nullopt,
+                                                      const std::optional<at::Tensor>& cu_seqlens = std::nullopt);
+// Each head's values normalised by themselves, with a gate; internal (torch.ops.wkv._gated_head_norm):
+//   (normalised x * weight + bias + (sum_i r_i k_i bonus_i) v) * gate,   without a bonus: * silu(gate) where silu is
+//   set
+// x: [B, T, H, N], N up to 256, fp32 or of the dtype of gate; gate, r, k, v: [B, T, H, N] of one dtype; weight, bias,
+// bonus: [H, N], of that or fp32. Returns [B, T, H, N] of the dtype of gate.
+WKV_API at::Tensor gated_head_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                                   const at::Tensor& gate, double eps, bool silu);
+WKV_API at::Tensor gated_head_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                                   const at::Tensor& gate, const at::Tensor& r, const at::Tensor& k,
+                                   const at::Tensor& v, const at::Tensor& bonus, double eps);
+// max(x, 0)^2 for each element; internal (torch.ops.wkv._squared_relu).
+WKV_API at::Tensor squared_relu(const at::Tensor& x);
+
 // The product of few rows x [..., K] with a matrix [N, K], transposed, plus bias [N], as at::linear gives it, but at
 // the bandwidth of the memory; internal (torch.ops.wkv._thin_linear). x, weight: fp32, bf16 or fp16 each; bias: fp32 or
 // of the dtype of x; summed in fp32. Any number of rows; for many, a matrix product is faster. No gradient.
