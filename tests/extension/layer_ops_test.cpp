@@ -41,7 +41,7 @@ OpCase mix_tokens_case(bool with_changes) {
             const at::Tensor changes = x.size() > 2 ? x[2].permute({2, 0, 1, 3}) : at::Tensor();
             auto [mixed, last] = ops::mix_tokens(x[0], last_or_zeros(states, x[0], cu_seqlens), x[1],
                                                  if_defined(changes), if_defined(cu_seqlens));
-            return Tensors{mixed.permute({1, 2, 0, 3}), last};
+            return Tensors{mixed.permute({1, 2, 0, 3}).contiguous(), last};
           },
       .reference =
           [](const Tensors& x, const Tensors& states) {
