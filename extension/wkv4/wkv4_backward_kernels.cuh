@@ -70,7 +70,7 @@ __device__ inline int64_t wkv4_chunk_slot(const Wkv4Grid& grid, const Wkv4Place&
 }
 
 template <class io_t>
-__global__ void __launch_bounds__(kWkv4Threads)
+__global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
     wkv4_checkpoints_kernel(Wkv4Inputs in, Wkv4Grid grid, const accumulate_t<io_t>* state_before,
                             Wkv4Gradients<io_t> grad, Wkv4Scratch<accumulate_t<io_t>> scratch) {
   using acc_t = accumulate_t<io_t>;
@@ -149,7 +149,7 @@ struct Wkv4Chunk {
 };
 
 template <class io_t>
-__global__ void __launch_bounds__(kWkv4Threads)
+__global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
     wkv4_backward_kernel(Wkv4Inputs in, Wkv4Grid grid, Wkv4Gradients<io_t> grad,
                          Wkv4Scratch<accumulate_t<io_t>> scratch) {
   using acc_t = accumulate_t<io_t>;

@@ -14,6 +14,8 @@
 namespace wkv::cuda {
 
 inline constexpr int kWkv4Threads = 64;  // of a block
+template <class io_t>
+inline constexpr int kWkv4Blocks = std::is_same_v<io_t, double> ? 4 : 8;  // of a multiprocessor, at least
 
 struct Wkv4Inputs {
   ParameterRow w, u;  // [channels]
@@ -103,7 +105,7 @@ __device__ inline LogSums<acc_t> wkv4_state_before(const Wkv4Grid& grid, const W
 
 // segment_sums: [slots, 3, channels]. Nothing asks for the last ones of a sequence.
 template <class io_t>
-__global__ void __launch_bounds__(kWkv4Threads)
+__global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
     wkv4_segments_kernel(Wkv4Inputs in, Wkv4Grid grid, accumulate_t<io_t>* segment_sums) {
   using acc_t = accumulate_t<io_t>;
   const Wkv4Place my(grid, in.channels);
@@ -120,7 +122,7 @@ __global__ void __launch_bounds__(kWkv4Threads)
 
 // state_before, state_after: [sequences, 3, channels].
 template <class io_t>
-__global__ void __launch_bounds__(kWkv4Threads)
+__global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
     wkv4_forward_kernel(Wkv4Inputs in, Wkv4Grid grid, const accumulate_t<io_t>* state_before,
                         const accumulate_t<io_t>* segment_sums, io_t* y, accumulate_t<io_t>* state_after) {
   using acc_t = accumulate_t<io_t>;
