@@ -1,0 +1,212 @@
+// bi_wkv on the GPU: the equations of bi_wkv.h, for keys and decays of any size: sums have exponents of their own, and
+// no factor is ever larger than 1, since an output's denominator has a part in it of every source.
+//
+// A thread has some tokens of a channel in its registers; the lanes of a warp are neighbouring channels, the warps of a
+// block tokens one after the other: a span. Each thread sums its own tokens, as seen from both sides; the sums over all
+// other tokens come from the other warps through shared memory, and of other spans through a launch before:
+//   spans    the sums over each span; not needed where one span is all
+//   forward  y
+// Cost of a token of a channel: some 8 exps and a division; k and v read, y written; k and v once more with spans.
+#pragma once
+#include "core/cuda/decay.cuh"
+#include "core/cuda/log_sums.cuh"
+
+namespace wkv::cuda {
+
+inline constexpr int kBiWkvTokens = 8;      // of a thread
+inline constexpr int kBiWkvMostWarps = 16;  // of a block
+
+struct BiWkvInputs {
+  ParameterRow w, u;  // [channels]
+  const void *k, *v;  // [rows of the batch, time, channels]
+  int64_t time, channels;
+  int64_t spans;  // of a row
+};
+
+// Sums over some tokens that follow each other: as the token after them sees them on its left, and the token before
+// them on its right.
+template <class acc_t>
+struct BothSides {
+  LogSums<acc_t> left, right;
+};
+
+// The tokens of a thread, and what it knows of the others. Every thread of a block calls what is not const.
+template <class io_t>
+class BiWkvThread {
+ public:
+  using acc_t = accumulate_t<io_t>;
+
+  __device__ explicit BiWkvThread(const BiWkvInputs& in)
+      : channels(in.channels),
+        spans(in.spans),
+        warps(static_cast<int>(blockDim.x / 32)),
+        warp(static_cast<int>(threadIdx.x / 32)),
+        lane(static_cast<int>(threadIdx.x % 32)) {
+    const int64_t channel_blocks = (channels + 31) / 32, own_channel = blockIdx.x % channel_blocks * 32 + lane;
+    exists = own_channel < channels;
+    channel = exists ? own_channel : channels - 1;  // reads what is there, and writes nothing
+    part = blockIdx.x / channel_blocks;
+    const int64_t row = part / spans, first = (part % spans * warps + warp) * kBiWkvTokens;
+    const int64_t left = exists && first < in.time ? in.time - first : 0;
+    count = static_cast<int>(left < kBiWkvTokens ? left : kBiWkvTokens);
+    first_token = row * in.time + first;
+    // Finite, so that no difference is taken of infinities; the factor is 0 long before.
+    constexpr acc_t kMost = static_cast<acc_t>(1e30);
+    const acc_t w = load_parameter<io_t>(in.w.values, in.w.is_float, channel);
+    log_decay = w > kMost ? -kMost : w < -kMost ? kMost : -w;
+    u = load_parameter<io_t>(in.u.values, in.u.is_float, channel);
+    load(in.v, 0, v);
+    load(in.k, LogSums<acc_t>().exponent, k);
+  }
+
+  __device__ int64_t at(int i) const { return (first_token + i) * channels + channel; }
+  // Values of the thread's tokens; where there are none, `none`.
+  __device__ void load(const void* from, acc_t none, acc_t (&to)[kBiWkvTokens]) const {
+#pragma unroll
+    for (int i = 0; i < kBiWkvTokens; ++i) {
+      to[i] = i < count ? static_cast<acc_t>(static_cast<const io_t*>(from)[at(i)]) : none;
+    }
+  }
+  // What the others read of token i.
+  __device__ LogSums<acc_t> source(int i) const { return {k[i], {v[i], static_cast<acc_t>(i < count)}}; }
+
+  // Given the sums over what is left of the thread's tokens, calls step(i, sums over what is left of token i); returns
+  // the sums that the next token sees. Tokens that are not there are empty sums.
+  template <class Source, class Step>
+  __device__ LogSums<acc_t> from_left(LogSums<acc_t> sums, const Source& source, const Step& step) const {
+#pragma unroll
+    for (int i = 0; i < kBiWkvTokens; ++i) {
+      step(i, sums);
+      sums = add(decayed(sums, log_decay), source(i));
+    }
+    return sums;
+  }
+  template <class Source, class Step>
+  __device__ LogSums<acc_t> from_right(LogSums<acc_t> sums, const Source& source, const Step& step) const {
+#pragma unroll
+    for (int i = kBiWkvTokens - 1; i >= 0; --i) {
+      step(i, sums);
+      sums = add(decayed(sums, log_decay), source(i));
+    }
+    return sums;
+  }
+  template <class Source>
+  __device__ BothSides<acc_t> own_sums(const Source& source) const {
+    const auto nothing = [](int, const LogSums<acc_t>&) {};
+    return {from_left({}, source, nothing), from_right({}, source, nothing)};
+  }
+
+  // The sums over all tokens of the row on the left and on the right of the thread's, whose own sums are `own`.
+  // of_spans: [rows, spans, 2 sides, 3, channels]; null: of the block's tokens only.
+  __device__ BothSides<acc_t> sums_of_others(const BothSides<acc_t>& own, const acc_t* of_spans) {
+    __syncthreads();
+    const acc_t of_thread = kBiWkvTokens * log_decay, of_span = static_cast<acc_t>(warps) * of_thread;
+    const int64_t span = part % spans, first_span = part - span;
+    LogSums<acc_t> left, right;
+    if (of_spans && warp == 0) {
+      for (int64_t i = 0; i < span; ++i) left = add(decayed(left, of_span), load_span(of_spans, first_span + i, 0));
+      store_log_sums(shared(0, 0), 32, left);
+    }
+    if (of_spans && warp == warps - 1) {
+      for (int64_t i = spans - 1; i > span; --i) {
+        right = add(decayed(right, of_span), load_span(of_spans, first_span + i, 1));
+      }
+      store_log_sums(shared(warps, 1), 32, right);
+    }
+    store_log_sums(shared(warp + 1, 0), 32, own.left);
+    store_log_sums(shared(warp, 1), 32, own.right);
+    __syncthreads();
+    left = right = {};
+    for (int i = of_spans ? 0 : 1; i <= warp; ++i) {
+      left = add(decayed(left, of_thread), load_log_sums(shared(i, 0), 32));
+    }
+    for (int i = of_spans ? warps : warps - 1; i > warp; --i) {
+      right = add(decayed(right, of_thread), load_log_sums(shared(i, 1), 32));
+    }
+    return {left, right};
+  }
+  // The sums over the block's tokens, from the threads' own.
+  __device__ void store_span(const BothSides<acc_t>& own, acc_t* of_spans) {
+    const BothSides<acc_t> others = sums_of_others(own, nullptr);
+    const acc_t of_thread = kBiWkvTokens * log_decay;
+    if (exists && warp == warps - 1) {
+      store_log_sums(span_rows(of_spans, part, 0), channels, add(decayed(others.left, of_thread), own.left));
+    }
+    if (exists && warp == 0) {
+      store_log_sums(span_rows(of_spans, part, 1), channels, add(decayed(others.right, of_thread), own.right));
+    }
+  }
+  // Adds up the warps' x, to [parts, channels].
+  __device__ void store_sum(acc_t x, acc_t* parts) {
+    __syncthreads();
+    *shared(warp, 0) = x;
+    __syncthreads();
+    if (!exists || warp > 0) return;
+    for (int i = 1; i < warps; ++i) x += *shared(i, 0);
+    parts[part * channels + channel] = x;
+  }
+
+  int64_t channels, spans;
+  int warps, warp, lane;
+  bool exists;            // the channel
+  int64_t channel, part;  // the block's row and span of the batch
+  int64_t first_token;
+  int count;  // of tokens
+  acc_t log_decay, u;
+  acc_t k[kBiWkvTokens], v[kBiWkvTokens];
+
+ private:
+  // [most warps + 1, 2 sides, 3, 32 lanes] in shared memory.
+  __device__ acc_t* shared(int i, int side) const {
+    return reinterpret_cast<acc_t*>(shared_memory()) + (i * 2 + side) * 3 * 32 + lane;
+  }
+  template <class Element>
+  __device__ Element* span_rows(Element* of_spans, int64_t i, int side) const {
+    return of_spans + (i * 2 + side) * 3 * channels + channel;
+  }
+  __device__ LogSums<acc_t> load_span(const acc_t* of_spans, int64_t i, int side) const {
+    return load_log_sums(span_rows(of_spans, i, side), channels);
+  }
+};
+
+// A token's output: what it reads of the others, and its own value v of the exponent `own_exponent`. Exactly v where
+// there are no others.
+template <class acc_t>
+struct BiWkvRead {
+  __device__ BiWkvRead(const LogSums<acc_t>& left, const LogSums<acc_t>& right, acc_t own_exponent, acc_t v) {
+    const LogSums<acc_t> others = add(left, right);
+    const RelativeExp<acc_t> weight(others.exponent, own_exponent);
+    const Sums<acc_t> sums = weight.first * others.sums;
+    top = weight.top;
+    own = weight.second;
+    scale = 1 / (sums.weights + own);
+    less_v = fma(-v, sums.weights, sums.values) * scale;
+    y = v + less_v;
+  }
+  acc_t top;                    // all weights are relative to e^top
+  acc_t own, scale, less_v, y;  // of its own value; 1 / the sum of all weights; y - v
+};
+
+// of_spans: [rows, spans, 2 sides, 3, channels].
+template <class io_t>
+__global__ void __launch_bounds__(kBiWkvMostWarps * 32)
+    bi_wkv_spans_kernel(BiWkvInputs in, accumulate_t<io_t>* of_spans) {
+  BiWkvThread<io_t> my(in);
+  my.store_span(my.own_sums([&](int i) { return my.source(i); }), of_spans);
+}
+
+template <class io_t>
+__global__ void __launch_bounds__(kBiWkvMostWarps * 32)
+    bi_wkv_forward_kernel(BiWkvInputs in, const accumulate_t<io_t>* of_spans, io_t* y) {
+  using acc_t = accumulate_t<io_t>;
+  BiWkvThread<io_t> my(in);
+  const auto source = [&](int i) { return my.source(i); };
+  const BothSides<acc_t> others = my.sums_of_others(my.own_sums(source), of_spans);
+  LogSums<acc_t> right[kBiWkvTokens];
+  my.from_right(others.right, source, [&](int i, const LogSums<acc_t>& sums) { right[i] = sums; });
+  my.from_left(others.left, source, [&](int i, const LogSums<acc_t>& left) {
+    if (i < my.count) y[my.at(i)] = static_cast<io_t>(BiWkvRead<acc_t>(left, right[i], my.u + my.k[i], my.v[i]).y);
+  });
+}
+
+}  // namespace wkv::cuda
