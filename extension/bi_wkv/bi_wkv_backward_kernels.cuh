@@ -32,7 +32,8 @@ class BiWkvBackwardThread : public BiWkvThread<io_t> {
   using Thread = BiWkvThread<io_t>;
   using typename Thread::acc_t;
 
-  __device__ BiWkvBackwardThread(const BiWkvInputs& in, const io_t* grad_y, const acc_t* source_spans) : Thread(in) {
+  __device__ BiWkvBackwardThread(const BiWkvInputs& inputs, const io_t* grad_y, const acc_t* source_spans)
+      : Thread(inputs) {
     Thread::load(grad_y, 0, g);
     const auto source = [&](int i) { return this->source(i); };
     const BothSides<acc_t> others = Thread::sums_of_others(Thread::own_sums(source), source_spans);
@@ -43,7 +44,7 @@ class BiWkvBackwardThread : public BiWkvThread<io_t> {
       y[i] = read.y;
       top[i] = read.top;
       g[i] *= read.scale;
-      by_u = fma(-read.own * g[i], read.less_v, by_u);
+      if (i < this->count) by_u = fma(-read.own * g[i], read.less_v, by_u);
     });
   }
   // What the gradients of others get of output i.
@@ -69,14 +70,14 @@ __device__ inline acc_t across(const LogSums<acc_t>& sources, const LogSums<acc_
 }
 
 template <class io_t>
-__global__ void __launch_bounds__(kBiWkvMostWarps * 32)
+__global__ void __launch_bounds__(kBiWkvBackwardWarps * 32)
     bi_wkv_output_spans_kernel(BiWkvInputs in, const io_t* grad_y, BiWkvScratch<accumulate_t<io_t>> scratch) {
   BiWkvBackwardThread<io_t> my(in, grad_y, scratch.source_spans);
   my.store_span(my.own_sums([&](int i) { return my.output(i); }), scratch.output_spans);
 }
 
 template <class io_t>
-__global__ void __launch_bounds__(kBiWkvMostWarps * 32)
+__global__ void __launch_bounds__(kBiWkvBackwardWarps * 32)
     bi_wkv_backward_kernel(BiWkvInputs in, BiWkvGradients<io_t> grad, BiWkvScratch<accumulate_t<io_t>> scratch) {
   using acc_t = accumulate_t<io_t>;
   BiWkvBackwardThread<io_t> my(in, grad.y, scratch.source_spans);

@@ -18,7 +18,8 @@ struct BiWkvCall {
   int64_t rows, warps, compat_chunks;
 
   // The arguments have been checked.
-  BiWkvCall(const Tensor& w_, const Tensor& u_, const Tensor& k_, const Tensor& v_, int64_t compat_chunks_)
+  BiWkvCall(const Tensor& w_, const Tensor& u_, const Tensor& k_, const Tensor& v_, int64_t compat_chunks_,
+            int64_t most_warps)
       : device(k_),
         w(as_contiguous(w_)),
         u(as_contiguous(u_)),
@@ -26,9 +27,10 @@ struct BiWkvCall {
         v(as_contiguous(v_)),
         rows(k.size(0)),
         compat_chunks(compat_chunks_) {
-    // As few spans as can be, all of the same size.
+    // As few spans as can be, all of the same size; or, where wished for, as many.
+    if (wished_form() == Form::kChunked) most_warps = 1;
     const int64_t threads = std::max<int64_t>(1, divided(k.size(1), kBiWkvTokens)),
-                  spans = divided(threads, most_warps());
+                  spans = divided(threads, most_warps);
     warps = divided(threads, spans);
     inputs = {.w = {w.const_data_ptr(), is_float(w)},
               .u = {u.const_data_ptr(), is_float(u)},
@@ -40,8 +42,6 @@ struct BiWkvCall {
   }
 
   static bool is_float(const Tensor& x) { return x.scalar_type() == ScalarType::Float; }
-  // Of a block: where many spans are wished for, one.
-  static int64_t most_warps() { return wished_form() == Form::kChunked ? 1 : kBiWkvMostWarps; }
   Tensor scratch(const std::vector<int64_t>& shape) const { return new_empty(k, shape, state_type(k)); }
   // The sums over spans, to be computed; undefined where one is all.
   std::optional<Tensor> span_sums() const {
@@ -51,8 +51,8 @@ struct BiWkvCall {
 
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(BiWkvInputs, Parameters...), const Arguments&... arguments) const {
-    constexpr int64_t kRowsOfSums = 2 * 3 * 32;  // see BiWkvThread::shared
-    const int64_t bytes = (warps + 1) * kRowsOfSums * element_bytes(k) * (accumulates_wider() ? 2 : 1);
+    constexpr int64_t kSums = 2 * 3 * 32;  // see BiWkvThread::shared
+    const int64_t bytes = (warps + 1) * kSums * (state_type(k) == ScalarType::Double ? 8 : 4);
     device.launch(kernel, rows * inputs.spans * divided(inputs.channels, 32), static_cast<int>(32 * warps), bytes,
                   inputs, arguments...);
   }
@@ -61,12 +61,11 @@ struct BiWkvCall {
     device.launch(kernel, rows * divided(inputs.channels, kBiWkvCompatThreads), kBiWkvCompatThreads, 0, inputs,
                   compat_chunks, arguments...);
   }
-  bool accumulates_wider() const { return element_bytes(k) == 2; }
 };
 
 Tensor bi_wkv(Tensor w, Tensor u, Tensor k, Tensor v, int64_t compat_chunks) {
   check_bi_wkv("bi_wkv", w, u, k, v, compat_chunks);
-  const BiWkvCall call(w, u, k, v, compat_chunks);
+  const BiWkvCall call(w, u, k, v, compat_chunks, kBiWkvForwardWarps);
   Tensor y = new_empty(call.k, call.k.sizes());
   for_io_type(call.k, [&](auto io) {
     using io_t = decltype(io);
@@ -87,7 +86,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bi_wkv_backward(Tensor grad_y, Tensor
                                                            int64_t compat_chunks) {
   check_bi_wkv("_bi_wkv_backward", w, u, k, v, compat_chunks);
   check_bi_wkv_gradient("_bi_wkv_backward", grad_y, k);
-  const BiWkvCall call(w, u, k, v, compat_chunks);
+  const BiWkvCall call(w, u, k, v, compat_chunks, kBiWkvBackwardWarps);
   grad_y = as_contiguous(grad_y);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
   Tensor grad_w = gradient_of(call.w), grad_u = gradient_of(call.u), grad_k = gradient_of(call.k),

@@ -13,8 +13,9 @@
 
 namespace wkv::cuda {
 
-inline constexpr int kBiWkvTokens = 8;      // of a thread
-inline constexpr int kBiWkvMostWarps = 16;  // of a block
+inline constexpr int kBiWkvTokens = 8;  // of a thread
+// Of a block at most, so that each of its threads has 64 registers forwards, 128 backwards.
+inline constexpr int kBiWkvForwardWarps = 32, kBiWkvBackwardWarps = 16;
 
 struct BiWkvInputs {
   ParameterRow w, u;  // [channels]
@@ -36,20 +37,15 @@ class BiWkvThread {
  public:
   using acc_t = accumulate_t<io_t>;
 
-  __device__ explicit BiWkvThread(const BiWkvInputs& in)
-      : channels(in.channels),
-        spans(in.spans),
-        warps(static_cast<int>(blockDim.x / 32)),
-        warp(static_cast<int>(threadIdx.x / 32)),
-        lane(static_cast<int>(threadIdx.x % 32)) {
-    const int64_t channel_blocks = (channels + 31) / 32, own_channel = blockIdx.x % channel_blocks * 32 + lane;
-    exists = own_channel < channels;
-    channel = exists ? own_channel : channels - 1;  // reads what is there, and writes nothing
+  __device__ explicit BiWkvThread(const BiWkvInputs& inputs) : in(inputs) {
+    const int64_t channel_blocks = (in.channels + 31) / 32, own_channel = blockIdx.x % channel_blocks * 32 + lane();
+    exists = own_channel < in.channels;
+    channel = exists ? own_channel : in.channels - 1;  // reads what is there, and writes nothing
     part = blockIdx.x / channel_blocks;
-    const int64_t row = part / spans, first = (part % spans * warps + warp) * kBiWkvTokens;
+    const int64_t row = part / in.spans, first = (part % in.spans * warps() + warp()) * kBiWkvTokens;
     const int64_t left = exists && first < in.time ? in.time - first : 0;
     count = static_cast<int>(left < kBiWkvTokens ? left : kBiWkvTokens);
-    first_token = row * in.time + first;
+    first_element = (row * in.time + first) * in.channels + channel;
     // Finite, so that no difference is taken of infinities; the factor is 0 long before.
     constexpr acc_t kMost = static_cast<acc_t>(1e30);
     const acc_t w = load_parameter<io_t>(in.w.values, in.w.is_float, channel);
@@ -59,7 +55,7 @@ class BiWkvThread {
     load(in.k, LogSums<acc_t>().exponent, k);
   }
 
-  __device__ int64_t at(int i) const { return (first_token + i) * channels + channel; }
+  __device__ int64_t at(int i) const { return first_element + i * in.channels; }
   // Values of the thread's tokens; where there are none, `none`.
   __device__ void load(const void* from, acc_t none, acc_t (&to)[kBiWkvTokens]) const {
 #pragma unroll
@@ -98,74 +94,76 @@ class BiWkvThread {
 
   // The sums over all tokens of the row on the left and on the right of the thread's, whose own sums are `own`.
   // of_spans: [rows, spans, 2 sides, 3, channels]; null: of the block's tokens only.
-  __device__ BothSides<acc_t> sums_of_others(const BothSides<acc_t>& own, const acc_t* of_spans) {
+  __device__ BothSides<acc_t> sums_of_others(const BothSides<acc_t>& own, const acc_t* of_spans) const {
     __syncthreads();
-    const acc_t of_thread = kBiWkvTokens * log_decay, of_span = static_cast<acc_t>(warps) * of_thread;
-    const int64_t span = part % spans, first_span = part - span;
+    const acc_t of_thread = kBiWkvTokens * log_decay, of_span = static_cast<acc_t>(warps()) * of_thread;
+    const int64_t span = part % in.spans, first_span = part - span;
     LogSums<acc_t> left, right;
-    if (of_spans && warp == 0) {
+    if (of_spans && warp() == 0) {
       for (int64_t i = 0; i < span; ++i) left = add(decayed(left, of_span), load_span(of_spans, first_span + i, 0));
       store_log_sums(shared(0, 0), 32, left);
     }
-    if (of_spans && warp == warps - 1) {
-      for (int64_t i = spans - 1; i > span; --i) {
+    if (of_spans && warp() == warps() - 1) {
+      for (int64_t i = in.spans - 1; i > span; --i) {
         right = add(decayed(right, of_span), load_span(of_spans, first_span + i, 1));
       }
-      store_log_sums(shared(warps, 1), 32, right);
+      store_log_sums(shared(warps(), 1), 32, right);
     }
-    store_log_sums(shared(warp + 1, 0), 32, own.left);
-    store_log_sums(shared(warp, 1), 32, own.right);
+    store_log_sums(shared(warp() + 1, 0), 32, own.left);
+    store_log_sums(shared(warp(), 1), 32, own.right);
     __syncthreads();
     left = right = {};
-    for (int i = of_spans ? 0 : 1; i <= warp; ++i) {
+    for (int i = of_spans ? 0 : 1; i <= warp(); ++i) {
       left = add(decayed(left, of_thread), load_log_sums(shared(i, 0), 32));
     }
-    for (int i = of_spans ? warps : warps - 1; i > warp; --i) {
+    for (int i = of_spans ? warps() : warps() - 1; i > warp(); --i) {
       right = add(decayed(right, of_thread), load_log_sums(shared(i, 1), 32));
     }
     return {left, right};
   }
   // The sums over the block's tokens, from the threads' own.
-  __device__ void store_span(const BothSides<acc_t>& own, acc_t* of_spans) {
+  __device__ void store_span(const BothSides<acc_t>& own, acc_t* of_spans) const {
     const BothSides<acc_t> others = sums_of_others(own, nullptr);
     const acc_t of_thread = kBiWkvTokens * log_decay;
-    if (exists && warp == warps - 1) {
-      store_log_sums(span_rows(of_spans, part, 0), channels, add(decayed(others.left, of_thread), own.left));
+    if (exists && warp() == warps() - 1) {
+      store_log_sums(span_rows(of_spans, part, 0), in.channels, add(decayed(others.left, of_thread), own.left));
     }
-    if (exists && warp == 0) {
-      store_log_sums(span_rows(of_spans, part, 1), channels, add(decayed(others.right, of_thread), own.right));
+    if (exists && warp() == 0) {
+      store_log_sums(span_rows(of_spans, part, 1), in.channels, add(decayed(others.right, of_thread), own.right));
     }
   }
   // Adds up the warps' x, to [parts, channels].
-  __device__ void store_sum(acc_t x, acc_t* parts) {
+  __device__ void store_sum(acc_t x, acc_t* parts) const {
     __syncthreads();
-    *shared(warp, 0) = x;
+    *shared(warp(), 0) = x;
     __syncthreads();
-    if (!exists || warp > 0) return;
-    for (int i = 1; i < warps; ++i) x += *shared(i, 0);
-    parts[part * channels + channel] = x;
+    if (!exists || warp() > 0) return;
+    for (int i = 1; i < warps(); ++i) x += *shared(i, 0);
+    parts[part * in.channels + channel] = x;
   }
 
-  int64_t channels, spans;
-  int warps, warp, lane;
+  const BiWkvInputs& in;
   bool exists;            // the channel
-  int64_t channel, part;  // the block's row and span of the batch
-  int64_t first_token;
-  int count;  // of tokens
+  int64_t channel, part;  // part: which span of which row the block is for
+  int64_t first_element;  // of tensors [rows, time, channels]
+  int count;              // of tokens
   acc_t log_decay, u;
   acc_t k[kBiWkvTokens], v[kBiWkvTokens];
 
  private:
-  // [most warps + 1, 2 sides, 3, 32 lanes] in shared memory.
+  __device__ static int warps() { return static_cast<int>(blockDim.x / 32); }
+  __device__ static int warp() { return static_cast<int>(threadIdx.x / 32); }
+  __device__ static int lane() { return static_cast<int>(threadIdx.x % 32); }
+  // [warps + 1, 2 sides, 3, 32 lanes] in shared memory.
   __device__ acc_t* shared(int i, int side) const {
-    return reinterpret_cast<acc_t*>(shared_memory()) + (i * 2 + side) * 3 * 32 + lane;
+    return reinterpret_cast<acc_t*>(shared_memory()) + (i * 2 + side) * 3 * 32 + lane();
   }
   template <class Element>
   __device__ Element* span_rows(Element* of_spans, int64_t i, int side) const {
-    return of_spans + (i * 2 + side) * 3 * channels + channel;
+    return of_spans + (i * 2 + side) * 3 * in.channels + channel;
   }
   __device__ LogSums<acc_t> load_span(const acc_t* of_spans, int64_t i, int side) const {
-    return load_log_sums(span_rows(of_spans, i, side), channels);
+    return load_log_sums(span_rows(of_spans, i, side), in.channels);
   }
 };
 
@@ -189,14 +187,14 @@ struct BiWkvRead {
 
 // of_spans: [rows, spans, 2 sides, 3, channels].
 template <class io_t>
-__global__ void __launch_bounds__(kBiWkvMostWarps * 32)
+__global__ void __launch_bounds__(kBiWkvForwardWarps * 32)
     bi_wkv_spans_kernel(BiWkvInputs in, accumulate_t<io_t>* of_spans) {
   BiWkvThread<io_t> my(in);
   my.store_span(my.own_sums([&](int i) { return my.source(i); }), of_spans);
 }
 
 template <class io_t>
-__global__ void __launch_bounds__(kBiWkvMostWarps * 32)
+__global__ void __launch_bounds__(kBiWkvForwardWarps * 32)
     bi_wkv_forward_kernel(BiWkvInputs in, const accumulate_t<io_t>* of_spans, io_t* y) {
   using acc_t = accumulate_t<io_t>;
   BiWkvThread<io_t> my(in);
