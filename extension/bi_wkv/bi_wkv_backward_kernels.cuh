@@ -1,10 +1,10 @@
 // The backward of bi_wkv on the GPU, in the blocks of bi_wkv_kernels.cuh. The gradients of a token's key and value come
 // from the outputs on both sides: sums again, of y and 1 weighted by dL/dy / the denominator that y was divided by,
 // with minus the denominator's exponent. The decay's gradient pairs, at each token, the sums over the sources on one
-// side with those over the outputs on the other. With spans, of which both sums are of a launch before:
-//   spans         of the sources
-//   output spans  of the outputs
-//   backward      the gradients
+// side with those over the outputs on the other. With spans:
+//   spans, scan         of the sources
+//   output spans, scan  of the outputs
+//   backward            the gradients
 // Cost of a token of a channel: some 19 exps and a division; k, v and dy read, dk and dv written; with spans k and v
 // twice more, dy once.
 #pragma once
@@ -32,8 +32,7 @@ class BiWkvBackwardThread : public BiWkvThread<io_t> {
   using Thread = BiWkvThread<io_t>;
   using typename Thread::acc_t;
 
-  __device__ BiWkvBackwardThread(const BiWkvInputs& inputs, const io_t* grad_y, const acc_t* source_spans)
-      : Thread(inputs) {
+  __device__ BiWkvBackwardThread(const BiWkvInputs& inputs, const io_t* grad_y, acc_t* source_spans) : Thread(inputs) {
     Thread::load(grad_y, 0, g);
     const auto source = [&](int i) { return this->source(i); };
     const BothSides<acc_t> others = Thread::sums_of_others(Thread::own_sums(source), source_spans);

@@ -38,7 +38,8 @@ struct BiWkvCall {
               .v = v.const_data_ptr(),
               .time = k.size(1),
               .channels = k.size(2),
-              .spans = spans};
+              .spans = spans,
+              .span_length = warps * kBiWkvTokens};
   }
 
   static bool is_float(const Tensor& x) { return x.scalar_type() == ScalarType::Float; }
@@ -52,9 +53,14 @@ struct BiWkvCall {
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(BiWkvInputs, Parameters...), const Arguments&... arguments) const {
     constexpr int64_t kSums = 2 * 3 * 32;  // see BiWkvThread::shared
-    const int64_t bytes = (warps + 1) * kSums * (state_type(k) == ScalarType::Double ? 8 : 4);
+    const int64_t bytes = warps * kSums * (state_type(k) == ScalarType::Double ? 8 : 4);
     device.launch(kernel, rows * inputs.spans * divided(inputs.channels, 32), static_cast<int>(32 * warps), bytes,
                   inputs, arguments...);
+  }
+  template <class io_t>
+  void scan(const Tensor& of_spans) const {
+    device.launch(bi_wkv_scan_kernel<io_t>, 2 * rows * divided(inputs.channels, kBiWkvScanThreads), kBiWkvScanThreads,
+                  0, inputs, data<accumulate_t<io_t>>(of_spans));
   }
   template <class... Parameters, class... Arguments>
   void launch_compat(void (*kernel)(BiWkvInputs, int64_t, Parameters...), const Arguments&... arguments) const {
@@ -76,7 +82,10 @@ Tensor bi_wkv(Tensor w, Tensor u, Tensor k, Tensor v, int64_t compat_chunks) {
       return;
     }
     const std::optional<Tensor> spans = call.span_sums();
-    if (spans) call.launch(bi_wkv_spans_kernel<io_t>, data<acc_t>(*spans));
+    if (spans) {
+      call.launch(bi_wkv_spans_kernel<io_t>, data<acc_t>(*spans));
+      call.scan<io_t>(*spans);
+    }
     call.launch(bi_wkv_forward_kernel<io_t>, data_if<acc_t>(spans), data<io_t>(y));
   });
   return y;
@@ -110,17 +119,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bi_wkv_backward(Tensor grad_y, Tensor
                                         .by_u = data<acc_t>(by_u)};
       if (sources) {
         call.launch(bi_wkv_spans_kernel<io_t>, scratch.source_spans);
+        call.scan<io_t>(*sources);
         call.launch(bi_wkv_output_spans_kernel<io_t>, grad.y, scratch);
+        call.scan<io_t>(*outputs);
       }
       call.launch(bi_wkv_backward_kernel<io_t>, grad, scratch);
     }
-    const auto sum = [&](const Tensor& from, const ParameterRow& like, const Tensor& gradient) {
-      call.device.launch(sum_parts_kernel<io_t>, divided(channels, 32), kSumPartsThreads,
-                         kSumPartsThreads * sizeof(acc_t), data<acc_t>(from), parts, channels, like.is_float,
-                         data<void>(gradient));
-    };
-    sum(by_w, call.inputs.w, grad_w);
-    sum(by_u, call.inputs.u, grad_u);
+    sum_parts<io_t>(call.device, data<acc_t>(by_w), parts, grad_w);
+    sum_parts<io_t>(call.device, data<acc_t>(by_u), parts, grad_u);
   });
   return {grad_w, grad_u, grad_k, grad_v};
 }

@@ -3,26 +3,46 @@
 //
 // A thread has some tokens of a channel in its registers; the lanes of a warp are neighbouring channels, the warps of a
 // block tokens one after the other: a span. Each thread sums its own tokens, as seen from both sides; the sums over all
-// other tokens come from the other warps through shared memory, and of other spans through a launch before:
-//   spans    the sums over each span; not needed where one span is all
+// other tokens come from the other warps through shared memory, of other spans through launches before:
+//   spans    the sums over each span
+//   scan     from these, the sums over all spans on either side of each
 //   forward  y
+// Where one span is all, only the last.
 // Cost of a token of a channel: some 8 exps and a division; k and v read, y written; k and v once more with spans.
 #pragma once
 #include "core/cuda/decay.cuh"
 #include "core/cuda/log_sums.cuh"
+#include "core/cuda/pipelined_for.cuh"
 
 namespace wkv::cuda {
 
 inline constexpr int kBiWkvTokens = 8;  // of a thread
 // Of a block at most, so that each of its threads has 64 registers forwards, 128 backwards.
 inline constexpr int kBiWkvForwardWarps = 32, kBiWkvBackwardWarps = 16;
+inline constexpr int kBiWkvScanThreads = 64;  // of a block of the scan
 
 struct BiWkvInputs {
   ParameterRow w, u;  // [channels]
   const void *k, *v;  // [rows of the batch, time, channels]
   int64_t time, channels;
-  int64_t spans;  // of a row
+  int64_t spans, span_length;  // of a row; tokens
 };
+
+template <class io_t>
+__device__ inline accumulate_t<io_t> bi_wkv_log_decay(const BiWkvInputs& in, int64_t channel) {
+  using acc_t = accumulate_t<io_t>;
+  // Finite, so that no difference is taken of infinities; the factor is 0 long before.
+  constexpr acc_t kMost = static_cast<acc_t>(1e30);
+  const acc_t w = load_parameter<io_t>(in.w.values, in.w.is_float, channel);
+  return w > kMost ? -kMost : w < -kMost ? kMost : -w;
+}
+
+// Of [rows, spans, 2 sides, 3, channels], the sums over span `part` of all rows' spans as seen from one side (0: the
+// token after it sees them on its left).
+template <class acc_t>
+__device__ inline acc_t* bi_wkv_span(const BiWkvInputs& in, acc_t* of_spans, int64_t part, int side, int64_t channel) {
+  return of_spans + (part * 2 + side) * 3 * in.channels + channel;
+}
 
 // Sums over some tokens that follow each other: as the token after them sees them on its left, and the token before
 // them on its right.
@@ -42,14 +62,11 @@ class BiWkvThread {
     exists = own_channel < in.channels;
     channel = exists ? own_channel : in.channels - 1;  // reads what is there, and writes nothing
     part = blockIdx.x / channel_blocks;
-    const int64_t row = part / in.spans, first = (part % in.spans * warps() + warp()) * kBiWkvTokens;
+    const int64_t row = part / in.spans, first = part % in.spans * in.span_length + warp() * kBiWkvTokens;
     const int64_t left = exists && first < in.time ? in.time - first : 0;
     count = static_cast<int>(left < kBiWkvTokens ? left : kBiWkvTokens);
     first_element = (row * in.time + first) * in.channels + channel;
-    // Finite, so that no difference is taken of infinities; the factor is 0 long before.
-    constexpr acc_t kMost = static_cast<acc_t>(1e30);
-    const acc_t w = load_parameter<io_t>(in.w.values, in.w.is_float, channel);
-    log_decay = w > kMost ? -kMost : w < -kMost ? kMost : -w;
+    log_decay = bi_wkv_log_decay<io_t>(in, channel);
     u = load_parameter<io_t>(in.u.values, in.u.is_float, channel);
     load(in.v, 0, v);
     load(in.k, LogSums<acc_t>().exponent, k);
@@ -93,43 +110,37 @@ class BiWkvThread {
   }
 
   // The sums over all tokens of the row on the left and on the right of the thread's, whose own sums are `own`.
-  // of_spans: [rows, spans, 2 sides, 3, channels]; null: of the block's tokens only.
-  __device__ BothSides<acc_t> sums_of_others(const BothSides<acc_t>& own, const acc_t* of_spans) const {
-    __syncthreads();
-    const acc_t of_thread = kBiWkvTokens * log_decay, of_span = static_cast<acc_t>(warps()) * of_thread;
-    const int64_t span = part % in.spans, first_span = part - span;
-    LogSums<acc_t> left, right;
-    if (of_spans && warp() == 0) {
-      for (int64_t i = 0; i < span; ++i) left = add(decayed(left, of_span), load_span(of_spans, first_span + i, 0));
-      store_log_sums(shared(0, 0), 32, left);
+  // of_spans: from the scan; null: of the block's tokens only.
+  __device__ BothSides<acc_t> sums_of_others(const BothSides<acc_t>& own, acc_t* of_spans) const {
+    BothSides<acc_t> sums;
+    if (of_spans) {
+      sums.left = load_log_sums(bi_wkv_span(in, of_spans, part, 0, channel), in.channels);
+      sums.right = load_log_sums(bi_wkv_span(in, of_spans, part, 1, channel), in.channels);
     }
-    if (of_spans && warp() == warps() - 1) {
-      for (int64_t i = in.spans - 1; i > span; --i) {
-        right = add(decayed(right, of_span), load_span(of_spans, first_span + i, 1));
-      }
-      store_log_sums(shared(warps(), 1), 32, right);
-    }
-    store_log_sums(shared(warp() + 1, 0), 32, own.left);
+    __syncthreads();  // what was in shared memory has been read
+    store_log_sums(shared(warp(), 0), 32, own.left);
     store_log_sums(shared(warp(), 1), 32, own.right);
     __syncthreads();
-    left = right = {};
-    for (int i = of_spans ? 0 : 1; i <= warp(); ++i) {
-      left = add(decayed(left, of_thread), load_log_sums(shared(i, 0), 32));
+    const acc_t of_thread = kBiWkvTokens * log_decay;
+    for (int i = 0; i < warp(); ++i) {
+      sums.left = add(decayed(sums.left, of_thread), load_log_sums(shared(i, 0), 32));
     }
-    for (int i = of_spans ? warps() : warps() - 1; i > warp(); --i) {
-      right = add(decayed(right, of_thread), load_log_sums(shared(i, 1), 32));
+    for (int i = warps() - 1; i > warp(); --i) {
+      sums.right = add(decayed(sums.right, of_thread), load_log_sums(shared(i, 1), 32));
     }
-    return {left, right};
+    return sums;
   }
   // The sums over the block's tokens, from the threads' own.
   __device__ void store_span(const BothSides<acc_t>& own, acc_t* of_spans) const {
     const BothSides<acc_t> others = sums_of_others(own, nullptr);
     const acc_t of_thread = kBiWkvTokens * log_decay;
     if (exists && warp() == warps() - 1) {
-      store_log_sums(span_rows(of_spans, part, 0), in.channels, add(decayed(others.left, of_thread), own.left));
+      store_log_sums(bi_wkv_span(in, of_spans, part, 0, channel), in.channels,
+                     add(decayed(others.left, of_thread), own.left));
     }
     if (exists && warp() == 0) {
-      store_log_sums(span_rows(of_spans, part, 1), in.channels, add(decayed(others.right, of_thread), own.right));
+      store_log_sums(bi_wkv_span(in, of_spans, part, 1, channel), in.channels,
+                     add(decayed(others.right, of_thread), own.right));
     }
   }
   // Adds up the warps' x, to [parts, channels].
@@ -154,16 +165,9 @@ class BiWkvThread {
   __device__ static int warps() { return static_cast<int>(blockDim.x / 32); }
   __device__ static int warp() { return static_cast<int>(threadIdx.x / 32); }
   __device__ static int lane() { return static_cast<int>(threadIdx.x % 32); }
-  // [warps + 1, 2 sides, 3, 32 lanes] in shared memory.
+  // [warps, 2 sides, 3, 32 lanes] in shared memory.
   __device__ acc_t* shared(int i, int side) const {
     return reinterpret_cast<acc_t*>(shared_memory()) + (i * 2 + side) * 3 * 32 + lane();
-  }
-  template <class Element>
-  __device__ Element* span_rows(Element* of_spans, int64_t i, int side) const {
-    return of_spans + (i * 2 + side) * 3 * in.channels + channel;
-  }
-  __device__ LogSums<acc_t> load_span(const acc_t* of_spans, int64_t i, int side) const {
-    return load_log_sums(span_rows(of_spans, i, side), in.channels);
   }
 };
 
@@ -185,7 +189,6 @@ struct BiWkvRead {
   acc_t own, scale, less_v, y;  // of its own value; 1 / the sum of all weights; y - v
 };
 
-// of_spans: [rows, spans, 2 sides, 3, channels].
 template <class io_t>
 __global__ void __launch_bounds__(kBiWkvForwardWarps * 32)
     bi_wkv_spans_kernel(BiWkvInputs in, accumulate_t<io_t>* of_spans) {
@@ -193,9 +196,30 @@ __global__ void __launch_bounds__(kBiWkvForwardWarps * 32)
   my.store_span(my.own_sums([&](int i) { return my.source(i); }), of_spans);
 }
 
+// Of each row, channel and side; in place.
+template <class io_t>
+__global__ void __launch_bounds__(kBiWkvScanThreads) bi_wkv_scan_kernel(BiWkvInputs in, accumulate_t<io_t>* of_spans) {
+  using acc_t = accumulate_t<io_t>;
+  const int64_t channel_blocks = (in.channels + blockDim.x - 1) / blockDim.x, group = blockIdx.x / channel_blocks;
+  const int64_t channel = blockIdx.x % channel_blocks * blockDim.x + threadIdx.x, row = group / 2;
+  const int side = static_cast<int>(group % 2);
+  if (channel >= in.channels) return;
+  const acc_t of_span = static_cast<acc_t>(in.span_length) * bi_wkv_log_decay<io_t>(in, channel);
+  const auto at = [&](int64_t i) {
+    return bi_wkv_span(in, of_spans, row * in.spans + (side == 0 ? i : in.spans - 1 - i), side, channel);
+  };
+  LogSums<acc_t> sums;
+  pipelined_for(
+      in.spans, [&](int64_t i) { return load_log_sums(at(i), in.channels); },
+      [&](int64_t i, const LogSums<acc_t>& of_this) {
+        store_log_sums(at(i), in.channels, sums);
+        sums = add(decayed(sums, of_span), of_this);
+      });
+}
+
 template <class io_t>
 __global__ void __launch_bounds__(kBiWkvForwardWarps * 32)
-    bi_wkv_forward_kernel(BiWkvInputs in, const accumulate_t<io_t>* of_spans, io_t* y) {
+    bi_wkv_forward_kernel(BiWkvInputs in, accumulate_t<io_t>* of_spans, io_t* y) {
   using acc_t = accumulate_t<io_t>;
   BiWkvThread<io_t> my(in);
   const auto source = [&](int i) { return my.source(i); };

@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
   if (my.length == 0) keep(0);
 
   if (!scratch.passed) {
-    for_tokens(
+    pipelined_for(
         my.length, [&](int64_t t) { return load_wkv4_token<io_t>(in, my.at(t)); },
         [&](int64_t t, const Wkv4Token<io_t>& x) {
           keep(t);
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
     };
     acc_t begin = state.exponent;  // of what is left of the state before the segment
     Wkv4Passed<acc_t> passed{0, 0, 1, 1};
-    for_tokens(
+    pipelined_for(
         my.length,
         [&](int64_t t) {
           return Token{load_wkv4_token<io_t>(in, my.at(t)), grad.y[my.at(t)]};
@@ -133,10 +133,13 @@ template <class acc_t>
 __device__ inline Wkv4Adjoint<acc_t> wkv4_adjoint_after(const Wkv4Place& my, const Wkv4Scratch<acc_t>& scratch) {
   const acc_t* const after = scratch.after + my.in_rows(my.row, 3);
   Wkv4Adjoint<acc_t> adjoint{after[0], after[my.channels], after[2 * my.channels]};
-  for (int64_t i = my.segments - 1; i > my.segment; --i) {
-    const acc_t* const x = scratch.passed + my.in_rows(my.slot + i, 4);
-    adjoint = Wkv4Passed<acc_t>{x[0], x[my.channels], x[2 * my.channels], x[3 * my.channels]}(adjoint);
-  }
+  pipelined_for(
+      my.segments - 1 - my.segment,
+      [&](int64_t i) {
+        const acc_t* const x = scratch.passed + my.in_rows(my.slot + my.segments - 1 - i, 4);
+        return Wkv4Passed<acc_t>{x[0], x[my.channels], x[2 * my.channels], x[3 * my.channels]};
+      },
+      [&](int64_t, const Wkv4Passed<acc_t>& segment) { adjoint = segment(adjoint); });
   return adjoint;
 }
 

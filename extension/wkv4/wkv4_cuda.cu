@@ -12,18 +12,17 @@ using OptionalTensor = std::optional<Tensor>;
 
 int64_t divided(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
 
-// Tokens of a segment: as few as give the GPU enough threads to hide its memory behind, whole chunks.
+// Tokens of a segment, whole chunks: as few as give the GPU enough threads to hide its memory behind. What precedes a
+// segment is summed by each of its threads: of many segments that would be the work.
 int64_t segment_length(const Device& device, const Tensor& k, int64_t sequences) {
-  constexpr int64_t kThreadsWanted = 512, kShortest = 64;  // of a multiprocessor; tokens
+  constexpr int64_t kThreadsWanted = 512, kShortest = 64, kMostSegments = 64;  // threads of a multiprocessor
   const Form wish = wished_form();
   const int64_t wanted = kThreadsWanted * device.multiprocessors();
-  int64_t length = std::max(kShortest, divided(k.numel(), wanted));
-  if (wish == Form::kChunked) {
-    length = kWkv4Chunk;
-  } else if (wish == Form::kRecurrent || 2 * sequences * k.size(2) > wanted) {
-    length = k.size(1);
-  }
-  return std::max<int64_t>(1, divided(length, kWkv4Chunk)) * kWkv4Chunk;
+  int64_t length = std::max(divided(k.size(1), kMostSegments), int64_t{kWkv4Chunk});
+  if (wish == Form::kByShape) length = std::max({length, divided(k.numel(), wanted), kShortest});
+  const bool enough_threads = 2 * sequences * k.size(2) > wanted;
+  if (wish == Form::kRecurrent || (wish == Form::kByShape && enough_threads)) length = std::max(length, k.size(1));
+  return divided(length, kWkv4Chunk) * kWkv4Chunk;
 }
 
 struct Wkv4Call {
@@ -124,13 +123,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward(Tensor grad_y, 
                                    .state_before = call.state ? data<acc_t>(grad_before) : nullptr};
     call.launch(wkv4_checkpoints_kernel<io_t>, data_if<acc_t>(call.state), grad, scratch);
     call.launch(wkv4_backward_kernel<io_t>, grad, scratch);
-    const auto sum = [&](const acc_t* parts, const ParameterRow& like, const Tensor& gradient) {
-      call.device.launch(sum_parts_kernel<io_t>, divided(channels, 32), kSumPartsThreads,
-                         kSumPartsThreads * sizeof(acc_t), parts, call.slots, channels, like.is_float,
-                         data<void>(gradient));
-    };
-    sum(scratch.by_w, call.inputs.w, grad_w);
-    sum(scratch.by_u, call.inputs.u, grad_u);
+    sum_parts<io_t>(call.device, scratch.by_w, call.slots, grad_w);
+    sum_parts<io_t>(call.device, scratch.by_u, call.slots, grad_u);
   });
   return {grad_w, grad_u, grad_k, grad_v, grad_before};
 }

@@ -7,8 +7,8 @@
 // with segments one exp more, and k and v once more.
 #pragma once
 #include "core/cuda/decay.cuh"
-#include "core/cuda/for_tokens.cuh"
 #include "core/cuda/log_sums.cuh"
+#include "core/cuda/pipelined_for.cuh"
 #include "core/cuda/sequences.cuh"
 
 namespace wkv::cuda {
@@ -97,9 +97,9 @@ __device__ inline LogSums<acc_t> wkv4_state_before(const Wkv4Grid& grid, const W
   LogSums<acc_t> state;
   if (state_before) state = load_log_sums(state_before + my.in_rows(my.row, 3), my.channels);
   const acc_t of_segment = static_cast<acc_t>(grid.segment_length) * log_decay;
-  for (int64_t i = 0; i < my.segment; ++i) {
-    state = add(decayed(state, of_segment), load_log_sums(segment_sums + my.in_rows(my.slot + i, 3), my.channels));
-  }
+  pipelined_for(
+      my.segment, [&](int64_t i) { return load_log_sums(segment_sums + my.in_rows(my.slot + i, 3), my.channels); },
+      [&](int64_t, const LogSums<acc_t>& sums) { state = add(decayed(state, of_segment), sums); });
   return state;
 }
 
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
   if (!my.exists || my.is_last) return;
   const acc_t log_decay = load_wkv4_parameters<io_t>(in, my.channel).log_decay;
   LogSums<acc_t> sums;
-  for_tokens(
+  pipelined_for(
       my.length, [&](int64_t t) { return load_wkv4_token<io_t>(in, my.at(t)); },
       [&](int64_t, const Wkv4Token<io_t>& x) {
         sums = wkv4_step(sums, log_decay, static_cast<acc_t>(x.k), static_cast<acc_t>(x.v));
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kWkv4Threads, kWkv4Blocks<io_t>)
   if (!my.exists) return;
   const auto [log_decay, u] = load_wkv4_parameters<io_t>(in, my.channel);
   LogSums<acc_t> state = wkv4_state_before(grid, my, log_decay, state_before, segment_sums);
-  for_tokens(
+  pipelined_for(
       my.length, [&](int64_t t) { return load_wkv4_token<io_t>(in, my.at(t)); },
       [&, log_decay = log_decay, u = u](int64_t t, const Wkv4Token<io_t>& x) {
         const acc_t k = static_cast<acc_t>(x.k), v = static_cast<acc_t>(x.v);

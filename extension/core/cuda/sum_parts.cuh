@@ -1,6 +1,7 @@
 // The gradient of a parameter of each channel: the sum over the parts that blocks left of it, in a fixed order.
 #pragma once
 #include "core/cuda/decay.cuh"
+#include "core/cuda/launch.h"
 
 namespace wkv::cuda {
 
@@ -23,6 +24,14 @@ __global__ void __launch_bounds__(kSumPartsThreads)
   if (warp > 0 || channel >= channels) return;
   for (int other = 1; other < kWarps; ++other) sum += sums[other * 32 + lane];
   store_parameter<io_t>(gradient, is_float, channel, sum);
+}
+
+template <class io_t>
+void sum_parts(const Device& device, const accumulate_t<io_t>* parts, int64_t count, const Tensor& gradient) {
+  const int64_t channels = gradient.size(0);
+  device.launch(sum_parts_kernel<io_t>, (channels + 31) / 32, kSumPartsThreads,
+                kSumPartsThreads * sizeof(accumulate_t<io_t>), parts, count, channels,
+                gradient.scalar_type() == ScalarType::Float, data<void>(gradient));
 }
 
 }  // namespace wkv::cuda
