@@ -5,8 +5,8 @@
 //   spans, scan         of the sources
 //   output spans, scan  of the outputs
 //   backward            the gradients
-// Cost of a token of a channel: some 19 exps and a division; k, v and dy read, dk and dv written; with spans k and v
-// twice more, dy once.
+// Cost of a token of a channel: 15 exps, a quarter of one for each other warp of the block, and a division; k, v and dy
+// read, dk and dv written; with spans ten exps and a division more, k and v twice more, dy once.
 #pragma once
 #include "bi_wkv/bi_wkv_kernels.cuh"
 

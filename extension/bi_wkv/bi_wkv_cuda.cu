@@ -27,10 +27,10 @@ struct BiWkvCall {
         v(as_contiguous(v_)),
         rows(k.size(0)),
         compat_chunks(compat_chunks_) {
-    // As few spans as can be, all of the same size; or, where wished for, as many.
-    if (wished_form() == Form::kChunked) most_warps = 1;
-    const int64_t threads = std::max<int64_t>(1, divided(k.size(1), kBiWkvTokens)),
-                  spans = divided(threads, most_warps);
+    // As few spans as can be, all of the same size; where more are wished for, some sixteen.
+    const int64_t threads = std::max<int64_t>(1, divided(k.size(1), kBiWkvTokens));
+    if (wished_form() == Form::kChunked) most_warps = std::clamp<int64_t>(threads / 16, 1, most_warps);
+    const int64_t spans = divided(threads, most_warps);
     warps = divided(threads, spans);
     inputs = {.w = {w.const_data_ptr(), is_float(w)},
               .u = {u.const_data_ptr(), is_float(u)},

@@ -8,7 +8,8 @@
 //   scan     from these, the sums over all spans on either side of each
 //   forward  y
 // Where one span is all, only the last.
-// Cost of a token of a channel: some 8 exps and a division; k and v read, y written; k and v once more with spans.
+// Cost of a token of a channel: six exps, an eighth of one for each other warp of the block, and a division; k and v
+// read, y written; with spans two exps, those for the other warps, and k and v once more.
 #pragma once
 #include "core/cuda/decay.cuh"
 #include "core/cuda/log_sums.cuh"
@@ -51,7 +52,8 @@ struct BothSides {
   LogSums<acc_t> left, right;
 };
 
-// The tokens of a thread, and what it knows of the others. Every thread of a block calls what is not const.
+// The tokens of a thread, and what it knows of the others. Functions that know of all of a block are for all its
+// threads.
 template <class io_t>
 class BiWkvThread {
  public:
@@ -196,7 +198,7 @@ __global__ void __launch_bounds__(kBiWkvForwardWarps * 32)
   my.store_span(my.own_sums([&](int i) { return my.source(i); }), of_spans);
 }
 
-// Of each row, channel and side; in place.
+// From the sums over each span, those over all spans on that side of it; in place. A thread: a side of a row's channel.
 template <class io_t>
 __global__ void __launch_bounds__(kBiWkvScanThreads) bi_wkv_scan_kernel(BiWkvInputs in, accumulate_t<io_t>* of_spans) {
   using acc_t = accumulate_t<io_t>;

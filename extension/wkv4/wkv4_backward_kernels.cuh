@@ -7,8 +7,9 @@
 // With the adjoints ga, gb of a state's a, b, the adjoint of its p is a ga + b gb + r: were the outputs all that the
 // loss depends on, r would be 0, because only a e^p and b e^p matter to them. What a gradient of the state after adds
 // beyond that, r, goes back unchanged to where the maximum p came from: a token's key or p before.
-// All factors are at most 1. Cost of a token of a channel: five exps and one division; k and v read twice, dy once, dk
-// and dv written, 3/8 of an fp32 row written and read; with segments three exps, one division, k, v and dy more.
+// All factors are at most 1. Cost of a token of a channel: three exps and a division; k and v read twice, dy once, dk
+// and dv written, 3/8 of an fp32 row written and read; with segments three exps and a division more, k, v and dy once
+// more.
 #pragma once
 #include "wkv4/wkv4_kernels.cuh"
 

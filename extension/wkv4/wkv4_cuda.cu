@@ -18,10 +18,12 @@ int64_t segment_length(const Device& device, const Tensor& k, int64_t sequences)
   constexpr int64_t kThreadsWanted = 512, kShortest = 64, kMostSegments = 64;  // threads of a multiprocessor
   const Form wish = wished_form();
   const int64_t wanted = kThreadsWanted * device.multiprocessors();
-  int64_t length = std::max(divided(k.size(1), kMostSegments), int64_t{kWkv4Chunk});
-  if (wish == Form::kByShape) length = std::max({length, divided(k.numel(), wanted), kShortest});
-  const bool enough_threads = 2 * sequences * k.size(2) > wanted;
-  if (wish == Form::kRecurrent || (wish == Form::kByShape && enough_threads)) length = std::max(length, k.size(1));
+  int64_t length = std::max<int64_t>(divided(k.size(1), kMostSegments), kWkv4Chunk);
+  if (wish == Form::kRecurrent || (wish == Form::kByShape && 2 * sequences * k.size(2) > wanted)) {
+    length = std::max(length, k.size(1));
+  } else if (wish == Form::kByShape) {
+    length = std::max({length, divided(k.numel(), wanted), kShortest});
+  }
   return divided(length, kWkv4Chunk) * kWkv4Chunk;
 }
 
