@@ -102,5 +102,14 @@ inline bool __any_sync(unsigned, bool predicate) {
   for (int lane = 0; lane < 32; ++lane) any = any || all[64 * lane];
   return any;
 }
+// Turns change at barriers only, and blocks run one after the other: nothing comes between.
+template <class T>
+T atomicAdd(T* address, T value) {
+  return std::exchange(*address, *address + value);
+}
+template <class T>
+T atomicMax(T* address, T value) {
+  return std::exchange(*address, *address < value ? value : *address);
+}
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
