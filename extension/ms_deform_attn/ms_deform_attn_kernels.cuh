@@ -11,10 +11,10 @@
 // Cost: as ms_deform_attn.h says; backward 8 bytes more for each element of value, written as zeros, added to, and
 // read.
 #pragma once
-#include <limits>
-
 #include "core/cuda/decay.cuh"
 #include "core/cuda/vector.cuh"
+//
+#include <limits>
 
 namespace wkv::cuda {
 

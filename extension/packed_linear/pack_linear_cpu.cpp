@@ -67,7 +67,7 @@ Tensor unpack_linear_cpu(Tensor packed, ScalarType dtype) {
   packed = as_contiguous(packed);
   const int64_t rows = packed.size(0) - 1, row_bytes = packed.size(1);
   const auto* const bytes = static_cast<const char*>(packed.const_data_ptr());
-  const PackedHeader header = packed_header(op, bytes, rows, row_bytes);
+  const PackedHeader header = packed_header(op, bytes + rows * row_bytes, rows, row_bytes);
   Tensor weight = new_empty(packed, {rows, header.columns}, dtype);
   void* const weights = weight.mutable_data_ptr();
   const auto store_row = packed_linear_kernels_here().store_row[static_cast<int>(io_type(weight))];
