@@ -8,6 +8,7 @@
 
 #include "core/scratch.h"
 #include "core/stable.h"
+#include "packed_linear/pack_linear.h"
 #include "packed_linear/packed_linear_check.h"
 #include "packed_linear/packed_rows.h"
 
@@ -26,6 +27,8 @@ void advise_huge_pages([[maybe_unused]] char* memory, [[maybe_unused]] int64_t b
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #endif
 }
+
+}  // namespace
 
 Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
   const char* const op = "_pack_linear";
@@ -57,6 +60,8 @@ Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
   std::memcpy(bytes + rows * row_bytes, &header, sizeof header);
   return packed;
 }
+
+namespace {
 
 Tensor unpack_linear_cpu(Tensor packed, ScalarType dtype) {
   const char* const op = "_unpack_linear";

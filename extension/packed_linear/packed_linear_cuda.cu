@@ -1,5 +1,6 @@
 // _packed_linear, _unpack_linear and _pack_linear on CUDA.
 #include "core/cuda/launch.h"
+#include "packed_linear/pack_linear.h"
 #include "packed_linear/packed_linear_check.h"
 #include "packed_linear/packed_linear_kernels.cuh"
 
@@ -124,14 +125,11 @@ Tensor unpack_linear(Tensor packed, ScalarType dtype) {
   return unpacked(op, device, packed, header.columns, dtype);
 }
 
-#ifdef __CUDACC__
-// Once for a weight, and its bytes are the same on every machine: the CPU packs. Waits for the stream.
+#ifdef __CUDACC__  // where tensors are on the CPU, it does that itself
+// A weight is packed once, to the same bytes on every machine: the CPU does it. Waits for the stream.
 Tensor pack_linear(Tensor weight, std::string format) {
-  std::array<StableIValue, 2> stack{
-      torch::stable::detail::from(torch::stable::to(weight, torch::stable::Device(DeviceType::CPU))),
-      torch::stable::detail::from(format)};
-  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("wkv::_pack_linear", "", stack.data(), TORCH_ABI_VERSION));
-  return torch::stable::to(torch::stable::detail::to<Tensor>(stack[0]), weight.device());
+  const Tensor on_cpu = torch::stable::to(weight, torch::stable::Device(DeviceType::CPU));
+  return torch::stable::to(pack_linear_cpu(on_cpu, format), weight.device());
 }
 #endif
 

@@ -7,8 +7,9 @@
 // dwords of the same columns, is a lane's 16 bytes; eight lines are a warp's step, and the steps are shared among the
 // warps. A sum's order depends on the columns alone, so that a row of x has the same result whatever is beside it.
 //
-// The header lies on the device, so nothing can be refused for it: what is not the matrix that its sizes tell gives
-// NaN. Cost: the bytes of the matrix, for each kInputs rows of x.
+// The header lies on the device, and to refuse a matrix for it would be to wait for the stream: a matrix whose header
+// is not what its sizes tell gives NaN instead.
+// Cost: the bytes of the matrix, for each kInputs rows of x.
 #pragma once
 #include "core/cuda/decay.cuh"
 #include "core/cuda/vector.cuh"
@@ -39,6 +40,14 @@ struct PackedMatrix {
   // The header is as it should be: for all lanes of a warp, each of which has read its dword of it before.
   __device__ static int own_dword() { return static_cast<int>(threadIdx.x % kHeaderDwords); }
   __device__ bool is_sound(uint32_t dword_read) const { return !__any_sync(~0u, dword_read != header[own_dword()]); }
+
+  // At the beginning of the shared memory, where lanes can look up different ones at once.
+  __device__ const float* share_int4_weights() const {
+    auto* const shared = reinterpret_cast<float*>(shared_memory());
+    if (threadIdx.x < 16) shared[threadIdx.x] = int4_weights[threadIdx.x];
+    __syncthreads();
+    return shared;
+  }
 
   __device__ int64_t rows_of_block(int64_t block) const {
     const int64_t left = rows - block * kPackedRows;
@@ -78,12 +87,12 @@ struct PackedLines<PackedFormat::kInt8> {
 
   // Times the row's scale: the weights.
   __device__ static void unpack(uint32_t dword, const float* /*int4_weights*/, float (&weights)[kColumns]) {
-    // 2^23 + byte is a float whose last byte is the byte; cheaper than a conversion.
-    constexpr uint32_t k2To23 = 0x4b000000, kNumber = 0x7650;
+    // The last byte of the float 2^23 + byte is the byte: cheaper than a conversion.
+    constexpr uint32_t k2To23 = 0x4b000000, kLastByteReplaced = 0x7650;
     const uint32_t biased = dword ^ 0x80808080u;
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
-      weights[c] = __uint_as_float(__byte_perm(biased, k2To23, kNumber + c)) - float{(1 << 23) + 128};
+      weights[c] = __uint_as_float(__byte_perm(biased, k2To23, kLastByteReplaced + c)) - float{(1 << 23) + 128};
     }
   }
 };
@@ -127,11 +136,7 @@ __global__ void packed_linear_kernel(PackedLinearCall call, const x_t* __restric
   using Lines = PackedLines<format>;
   const PackedMatrix& matrix = call.matrix;
   if (matrix.is_other()) return;
-  auto* const int4_weights = reinterpret_cast<float*>(shared_memory());  // [16]
-  if (format == PackedFormat::kInt4) {
-    if (threadIdx.x < 16) int4_weights[threadIdx.x] = matrix.int4_weights[threadIdx.x];
-    __syncthreads();
-  }
+  const float* const int4_weights = matrix.share_int4_weights();
   const uint32_t header_dword = matrix.header_dword(matrix.own_dword());
 
   // Thread blocks that read the same weights are neighbours.
@@ -172,7 +177,7 @@ __global__ void packed_linear_kernel(PackedLinearCall call, const x_t* __restric
     }
   }
 
-  float* const sums = int4_weights + 16;  // [warps][kPackedRows][kInputs]
+  auto* const sums = reinterpret_cast<float*>(shared_memory()) + 16;  // [warps][kPackedRows][kInputs]
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
 #pragma unroll
@@ -210,9 +215,7 @@ template <PackedFormat format, class out_t>
 __global__ void unpack_linear_kernel(PackedMatrix matrix, out_t* __restrict__ out) {
   using Lines = PackedLines<format>;
   if (matrix.is_other()) return;
-  auto* const int4_weights = reinterpret_cast<float*>(shared_memory());  // [16]
-  if (threadIdx.x < 16) int4_weights[threadIdx.x] = matrix.int4_weights[threadIdx.x];
-  __syncthreads();
+  const float* const int4_weights = matrix.share_int4_weights();
   const uint32_t header_dword = matrix.header_dword(matrix.own_dword());
 
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x,
