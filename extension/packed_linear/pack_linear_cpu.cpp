@@ -8,6 +8,7 @@
 
 #include "core/scratch.h"
 #include "core/stable.h"
+#include "packed_linear/pack_linear.h"
 #include "packed_linear/packed_linear_check.h"
 #include "packed_linear/packed_rows.h"
 
@@ -26,6 +27,8 @@ void advise_huge_pages([[maybe_unused]] char* memory, [[maybe_unused]] int64_t b
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #endif
 }
+
+}  // namespace
 
 Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
   const char* const op = "_pack_linear";
@@ -58,6 +61,8 @@ Tensor pack_linear_cpu(Tensor weight, std::string format_name) {
   return packed;
 }
 
+namespace {
+
 Tensor unpack_linear_cpu(Tensor packed, ScalarType dtype) {
   const char* const op = "_unpack_linear";
   check_packed(op, packed);
@@ -67,7 +72,7 @@ Tensor unpack_linear_cpu(Tensor packed, ScalarType dtype) {
   packed = as_contiguous(packed);
   const int64_t rows = packed.size(0) - 1, row_bytes = packed.size(1);
   const auto* const bytes = static_cast<const char*>(packed.const_data_ptr());
-  const PackedHeader header = packed_header(op, bytes, rows, row_bytes);
+  const PackedHeader header = packed_header(op, bytes + rows * row_bytes, rows, row_bytes);
   Tensor weight = new_empty(packed, {rows, header.columns}, dtype);
   void* const weights = weight.mutable_data_ptr();
   const auto store_row = packed_linear_kernels_here().store_row[static_cast<int>(io_type(weight))];

@@ -9,8 +9,8 @@
 //   int4   for each 64 weights: the bf16 scales of the first and of the second 32; then eight dwords, of which each
 //          holds eight indices into kInt4Weights: byte i the one of weight i and, in its upper half, of weight 4 + i
 // Columns are padded to whole dwords (int4: to a multiple of 64) by zeros, or by weights whose x is zero.
-// A product rounds x to 8 bits, with a scale for every 32 columns: it then is of integers, four at a time, and its
-// error is small beside that of the weights. Cost of a token: N * (row bytes), at the bandwidth of the memory.
+// On the CPU a product rounds x to 8 bits, with a scale for every 32 columns: it then is of integers, four at a time,
+// and its error is small beside that of the weights. Cost of a token: N * (row bytes), at the bandwidth of the memory.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -46,9 +46,9 @@ Tensor ops::packed_linear(const Tensor& x, const Tensor& packed, const OptionalT
 }
 ops::PackedMatrix ops::packed_matrix(const Tensor& packed) {
   check_packed(PackedLinearOp::kName, packed);
-  const Tensor bytes = packed.contiguous();
-  const PackedHeader header =
-      packed_header(PackedLinearOp::kName, bytes.const_data_ptr(), bytes.size(0) - 1, bytes.size(1));
+  const int64_t rows = packed.size(0) - 1;
+  const Tensor last_row = packed.narrow(0, rows, 1).cpu().contiguous();
+  const PackedHeader header = packed_header(PackedLinearOp::kName, last_row.const_data_ptr(), rows, packed.size(1));
   return {kPackedFormatNames[static_cast<int>(header.format)], header.rows, header.columns};
 }
 Tensor ops::unpack_linear(const Tensor& packed, at::ScalarType dtype) { return call<UnpackLinearOp>(packed, dtype); }

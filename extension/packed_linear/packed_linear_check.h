@@ -37,13 +37,11 @@ void check_packed_linear(const char* op, const Tensor& x, const Tensor& packed, 
   check_linear_inputs(op, x, "packed", packed, nullptr, sizes_of(packed)[0] - 1, bias);
 }
 
-// The header of a contiguous packed matrix [rows + 1, row_bytes], which may come from anywhere: what it says of the
-// layout is what the shape says.
-inline PackedHeader packed_header(const char* op, const void* packed, int64_t rows, int64_t row_bytes) {
+// The header of a packed matrix [rows + 1, row_bytes], in its last row, which may come from anywhere: what it says of
+// the layout is what the shape says.
+inline PackedHeader packed_header(const char* op, const void* last_row, int64_t rows, int64_t row_bytes) {
   PackedHeader header = {};
-  if (row_bytes >= static_cast<int64_t>(sizeof header)) {
-    std::memcpy(&header, static_cast<const char*>(packed) + rows * row_bytes, sizeof header);
-  }
+  if (row_bytes >= static_cast<int64_t>(sizeof header)) std::memcpy(&header, last_row, sizeof header);
   if (header.magic != PackedHeader::kMagic) fail(op, ": packed is not a matrix that _pack_linear has made");
   const auto format = static_cast<int64_t>(header.format);
   constexpr int64_t kMostColumns = int64_t{1} << 40;  // beyond any memory, and far from an overflow

@@ -33,7 +33,7 @@ Tensor packed_linear_cpu(Tensor x, Tensor packed, std::optional<Tensor> bias) {
   packed = as_contiguous(packed);
   const int64_t outputs = packed.size(0) - 1, row_bytes = packed.size(1);
   const auto* const bytes = static_cast<const char*>(packed.const_data_ptr());
-  const PackedHeader header = packed_header(op, bytes, outputs, row_bytes);
+  const PackedHeader header = packed_header(op, bytes + outputs * row_bytes, outputs, row_bytes);
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   if (shape.back() != header.columns) {
     fail(op, ": x must have shape [..., K] with K = ", header.columns, " as packed has, got ", to_text(shape));

@@ -16,7 +16,7 @@ __global__ void squared_relu_kernel(const io_t* x, io_t* y, int64_t vectors) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < vectors; i += stride) {
     Vector<io_t, kWidth> values = load_vector<kWidth>(x + i * kWidth);
-    for (auto& value : values.of) {
+    for (auto& value : values.value) {
       const acc_t r = rectified(static_cast<acc_t>(value));
       value = static_cast<io_t>(r * r);
     }
@@ -32,8 +32,8 @@ __global__ void squared_relu_backward_kernel(const io_t* grad_y, const io_t* x, 
     Vector<io_t, kWidth> values = load_vector<kWidth>(x + i * kWidth);
     const Vector<io_t, kWidth> grads = load_vector<kWidth>(grad_y + i * kWidth);
     for (int j = 0; j < kWidth; ++j) {
-      const acc_t slope = 2 * rectified(static_cast<acc_t>(values.of[j]));
-      values.of[j] = static_cast<io_t>(slope * static_cast<acc_t>(grads.of[j]));
+      const acc_t slope = 2 * rectified(static_cast<acc_t>(values.value[j]));
+      values.value[j] = static_cast<io_t>(slope * static_cast<acc_t>(grads.value[j]));
     }
     store_vector(grad_x + i * kWidth, values);
   }

@@ -102,5 +102,26 @@ inline bool __any_sync(unsigned, bool predicate) {
   for (int lane = 0; lane < 32; ++lane) any = any || all[64 * lane];
   return any;
 }
+// Turns change at barriers only, and blocks run one after the other: nothing comes between.
+template <class T>
+T atomicAdd(T* address, T value) {
+  return std::exchange(*address, *address + value);
+}
+template <class T>
+T atomicMax(T* address, T value) {
+  return std::exchange(*address, *address < value ? value : *address);
+}
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline float __uint_as_float(unsigned bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+// Four bytes of the eight of a (low) and b; the nibbles of `selector` say which.
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
+  const uint64_t bytes = uint64_t{b} << 32 | a;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i) result |= static_cast<unsigned>(bytes >> 8 * (selector >> 4 * i & 7) & 0xff) << 8 * i;
+  return result;
+}
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }

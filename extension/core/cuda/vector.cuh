@@ -1,26 +1,26 @@
-// Neighbouring values that a thread loads and stores at once.
+// Neighbours in memory, moved at once: 16 bytes at most in one instruction.
 #pragma once
 #include "core/cuda/platform.cuh"
 
 namespace wkv::cuda {
 
-template <class io_t, int kWidth>
-struct alignas(sizeof(io_t) * kWidth) Vector {
-  io_t of[kWidth];
+template <class T, int n>
+struct alignas(sizeof(T) * n < 16 ? sizeof(T) * n : 16) Vector {
+  T value[n];
 };
 
 // The values that make 16 bytes.
-template <class io_t>
-inline constexpr int kFullWidth = 16 / static_cast<int>(sizeof(io_t));
+template <class T>
+inline constexpr int kFullWidth = 16 / static_cast<int>(sizeof(T));
 
-// p is aligned to the vector.
-template <int kWidth, class io_t>
-__device__ inline Vector<io_t, kWidth> load_vector(const io_t* p) {
-  return *reinterpret_cast<const Vector<io_t, kWidth>*>(p);
+// The addresses are aligned to the vector.
+template <int n, class T>
+__device__ inline Vector<T, n> load_vector(const T* from) {
+  return *reinterpret_cast<const Vector<T, n>*>(from);
 }
-template <class io_t, int kWidth>
-__device__ inline void store_vector(io_t* p, const Vector<io_t, kWidth>& values) {
-  *reinterpret_cast<Vector<io_t, kWidth>*>(p) = values;
+template <int n, class T>
+__device__ inline void store_vector(T* to, const Vector<T, n>& values) {
+  *reinterpret_cast<Vector<T, n>*>(to) = values;
 }
 
 }  // namespace wkv::cuda

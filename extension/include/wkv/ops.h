@@ -170,7 +170,8 @@ WKV_API at::Tensor thin_linear(const at::Tensor& x, const at::Tensor& weight,
 // a scale for each row, "int4" (4.5 bits a weight) one for each 32 columns. Returns a uint8 tensor [N + 1, bytes of a
 // row], which says itself what it holds.
 WKV_API at::Tensor pack_linear(const at::Tensor& weight, const std::string& format);
-// As thin_linear, with a packed matrix; x is rounded to 8 bits, with a scale for every 32 columns.
+// As thin_linear, with a packed matrix. On the CPU x is rounded to 8 bits, with a scale for every 32 columns. On CUDA
+// it is not, and a matrix that pack_linear has not made gives NaN where the CPU refuses it.
 WKV_API at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed,
                                  const std::optional<at::Tensor>& bias = std::nullopt);
 // What it says of itself; throws std::exception for a tensor that pack_linear has not made.
