@@ -53,13 +53,15 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 asks CUDA 13 in vain
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 endif()
-find_package(CUDAToolkit REQUIRED)
+# CMake's FindCUDAToolkit wants the shared runtime as well, under a name that NVIDIA's Python packages lack.
+find_library(WKV_CUDART cudart_static PATHS ${CMAKE_CUDA_HOST_IMPLICIT_LINK_DIRECTORIES} NO_DEFAULT_PATH REQUIRED)
+mark_as_advanced(WKV_CUDART)
 message(STATUS "CUDA kernels: for ${CMAKE_CUDA_ARCHITECTURES}, by ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}")
 add_library(wkv_cuda OBJECT ${cuda_sources})
 target_compile_definitions(wkv_cuda PRIVATE TORCH_TARGET_VERSION=0x020a000000000000 USE_CUDA)
 target_compile_options(wkv_cuda PRIVATE --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers -Werror=all-warnings)
 target_include_directories(wkv_cuda PRIVATE extension extension/include)
-target_link_libraries(wkv_cuda PRIVATE LibTorch::headers CUDA::cudart_static)
+target_link_libraries(wkv_cuda PRIVATE LibTorch::headers)
 target_sources(wkv_kernels PRIVATE $<TARGET_OBJECTS:wkv_cuda>)
 # The runtime is in the library: it loads, and runs on the CPU, where there is no CUDA.
-target_link_libraries(wkv_kernels PRIVATE CUDA::cudart_static)
+target_link_libraries(wkv_kernels PRIVATE ${WKV_CUDART} Threads::Threads ${CMAKE_DL_LIBS} rt)
