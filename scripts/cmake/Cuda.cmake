@@ -1,5 +1,7 @@
 # Adds the CUDA kernels to wkv_kernels. WKV_CUDA=AUTO builds them where PyTorch has CUDA and an nvcc of the same major
 # version is found: on PATH, in /usr/local/cuda, or beside PyTorch (NVIDIA's Python packages). ON insists, OFF leaves them out.
+# Output: WKV_CUDA_BUILT_FOR, the architectures in words; empty without kernels.
+set(WKV_CUDA_BUILT_FOR "")
 set(WKV_CUDA_ARCHITECTURES 90 CACHE STRING "As CMAKE_CUDA_ARCHITECTURES; `release`: those of the binaries that are given away")
 if(WKV_CUDA_ARCHITECTURES STREQUAL "release")
   set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120)
@@ -56,7 +58,8 @@ endif()
 # CMake's FindCUDAToolkit wants the shared runtime as well, under a name that NVIDIA's Python packages lack.
 find_library(WKV_CUDART cudart_static PATHS ${CMAKE_CUDA_HOST_IMPLICIT_LINK_DIRECTORIES} NO_DEFAULT_PATH REQUIRED)
 mark_as_advanced(WKV_CUDART)
-message(STATUS "CUDA kernels: for ${CMAKE_CUDA_ARCHITECTURES}, by ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}")
+list(JOIN CMAKE_CUDA_ARCHITECTURES " " WKV_CUDA_BUILT_FOR)
+message(STATUS "CUDA kernels: for ${WKV_CUDA_BUILT_FOR}, by ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}")
 add_library(wkv_cuda OBJECT ${cuda_sources})
 target_compile_definitions(wkv_cuda PRIVATE TORCH_TARGET_VERSION=0x020a000000000000 USE_CUDA)
 target_compile_options(wkv_cuda PRIVATE --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers -Werror=all-warnings)

@@ -2,19 +2,19 @@
 run to run, and on a GPU PyTorch's streams, devices, graphs and no waiting. With WKV_TEST_DEVICE=cuda, or cuda-on-host for
 the first part; WKV_CUDA_FORM=recurrent or chunked forces a form."""
 
+import ctypes
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
-from op_cases import DEVICE, LIBRARY_DIR, OP_CASES, normal
+from op_cases import CUDA_ON_HOST, DEVICE, LIBRARY_DIR, OP_CASES, normal
 from op_checks import assert_bits, gradients
 
 every_op = pytest.mark.parametrize("case", OP_CASES, ids=str)
 every_op_that_packs = pytest.mark.parametrize("case", [case for case in OP_CASES if case.packs], ids=str)
-every_op_that_decodes = pytest.mark.parametrize(
-    "case", [case for case in OP_CASES if hasattr(torch.ops.wkv, f"{case.name}_decode_")], ids=str
-)
+DECODING = [case for case in OP_CASES if hasattr(torch.ops.wkv, f"{case.name}_decode_")]
+every_op_that_decodes = pytest.mark.parametrize("case", DECODING, ids=str)
 # Of the largest element: outputs, gradients.
 TOLERANCES = {
     torch.float64: (1e-12, 1e-11),
@@ -40,6 +40,19 @@ def rounded(case, dtype, **sizes):
     """Inputs of the dtype, and the same numbers in fp64 on the CPU."""
     inputs = [x.detach().requires_grad_() for x in case.all_inputs(dtype=dtype, **sizes)]
     return inputs, [x.detach().double().cpu().requires_grad_() for x in inputs]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not CUDA_ON_HOST, reason="counts what runs on the host")
+@every_op
+def test_cuda_kernels_are_what_runs(case):
+    launches = ctypes.CDLL(str(LIBRARY_DIR / "libwkv_cuda_on_host.so")).cuda_on_host_launches
+    before = launches()
+    inputs = case.all_inputs(requires_grad=True)
+    outputs = case.op(*inputs)
+    between = launches()
+    gradients(case.op, inputs)
+    assert outputs and before < between < launches()
 
 
 @pytest.mark.cuda
@@ -216,6 +229,14 @@ def test_a_model_trains_as_on_the_cpu():
 
 
 # --- where there is no GPU ---
+
+
+@pytest.mark.skipif(not torch.ops.wkv._cuda_architectures(), reason="built without CUDA kernels")
+def test_every_op_has_its_kernels_where_they_are_built():
+    names = [case.name for case in OP_CASES]
+    names += [f"_{name}_backward" for name in names] + [f"{case.name}_decode_" for case in OP_CASES if case in DECODING]
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    assert not [name for name in names if not has(f"wkv::{name}", "CUDA")]
 
 
 def test_the_kernels_need_no_library_of_cuda():
