@@ -71,6 +71,7 @@ class OpCase:
         """All arguments of a call by name: `tensors` are the arguments and then the states, or without states."""
         count = len(self.names)
         fixed = self.fixed if isinstance(self.fixed, dict) else self.fixed(*tensors[:count])
+        fixed = {name: x.to(tensors[0].device) if isinstance(x, torch.Tensor) else x for name, x in fixed.items()}
         return dict(zip(self.names, tensors[:count], strict=True)) | dict(zip(self.states, tensors[count:])) | fixed
 
     def op(self, *tensors, **options):
