@@ -9,6 +9,7 @@ namespace {
 
 std::string version() { return WKV_VERSION; }
 std::string cpu_isa_name() { return isa_name(cpu_isa()); }
+std::string cuda_architectures() { return WKV_CUDA_BUILT_FOR; }
 
 }  // namespace
 }  // namespace wkv
@@ -121,10 +122,13 @@ STABLE_TORCH_LIBRARY(wkv, m) {
 
   // The instruction set whose kernels run: portable, avx2 or avx512.
   m.def("_cpu_isa() -> str");
+  // Those that the CUDA kernels were compiled for; empty: built without.
+  m.def("_cuda_architectures() -> str");
   m.def("_version() -> str");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(wkv, CompositeExplicitAutograd, m) {
   m.impl("_cpu_isa", TORCH_BOX(&wkv::cpu_isa_name));
+  m.impl("_cuda_architectures", TORCH_BOX(&wkv::cuda_architectures));
   m.impl("_version", TORCH_BOX(&wkv::version));
 }

@@ -50,7 +50,7 @@ Device::Device(const Tensor& x)
 
 int Device::multiprocessors() const {
   int count = 0;
-  STD_CUDA_CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, index_));
+  check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, index_));
   return count;
 }
 #else

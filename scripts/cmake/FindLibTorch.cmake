@@ -2,7 +2,7 @@
 #
 # Input:   WKV_TORCH_ROOT, the folder `torch` of an installation; unset: asked of the Python interpreter Python_EXECUTABLE (default python3).
 # Targets: LibTorch::headers (include folders, SYSTEM), LibTorch::torch_cpu (libtorch_cpu and libc10).
-# Output:  LibTorch_VERSION, LibTorch_LIBRARY_DIR.
+# Output:  LibTorch_VERSION, LibTorch_CUDA_MAJOR (empty: built without CUDA), LibTorch_LIBRARY_DIR.
 if(NOT WKV_TORCH_ROOT)
   if(NOT Python_EXECUTABLE)
     set(Python_EXECUTABLE python3)
@@ -16,9 +16,14 @@ endif()
 if(WKV_TORCH_ROOT AND EXISTS "${WKV_TORCH_ROOT}/version.py")
   file(STRINGS "${WKV_TORCH_ROOT}/version.py" _version_line REGEX "^__version__")
   string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" LibTorch_VERSION "${_version_line}")
+  file(STRINGS "${WKV_TORCH_ROOT}/version.py" _cuda_line REGEX "^cuda[: ]")
+  string(REGEX MATCH "'([0-9]+)\\." _cuda_line "${_cuda_line}")
+  set(LibTorch_CUDA_MAJOR ${CMAKE_MATCH_1})
 elseif(WKV_TORCH_ROOT AND EXISTS "${WKV_TORCH_ROOT}/build-version")  # the stand-alone LibTorch archive
   file(READ "${WKV_TORCH_ROOT}/build-version" _version_line)
   string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" LibTorch_VERSION "${_version_line}")
+  string(REGEX MATCH "[+]cu([0-9]+)[0-9]" _cuda_line "${_version_line}")
+  set(LibTorch_CUDA_MAJOR ${CMAKE_MATCH_1})
 endif()
 
 find_library(LibTorch_C10 c10 PATHS "${WKV_TORCH_ROOT}/lib" NO_DEFAULT_PATH)

@@ -23,23 +23,41 @@ SHAPES = {
     "rwkv7-0.1B": Shape(7, 12, 768, 65536),
     "rwkv7-0.4B": Shape(7, 24, 1024, 65536),
     "rwkv4-0.1B": Shape(4, 12, 768, 50277),
+    "rwkv7-1.5B": Shape(7, 24, 2048, 65536),
 }
 HEAD_SIZE = 64
-RANKS = {"w": 64, "a": 64, "v": 32, "g": 128}  # of RWKV-7's low-rank projections
+# Of RWKV-7's low-rank projections, by width.
+SMALL_RANKS = {"w": 64, "a": 64, "v": 32, "g": 128}
+RANKS = {768: SMALL_RANKS, 1024: SMALL_RANKS, 2048: {"w": 96, "a": 96, "v": 64, "g": 256}}
+BASED_1B = {
+    "n_embd": 1792, "n_layer": 36, "n_head": 16, "n_inner": 3584, "vocab_size": 50264, "layer_norm_epsilon": 1e-5,
+    "rms_norm": True, "activation_function": "swiglu", "tie_word_embeddings": True, "max_position_embeddings": 0,
+    "alt_mixer_layers": [1, 6, 11, 16, 21, 27, 33], "alt_mixer_2_layers": [2, 7, 12, 17, 22, 28, 34],
+    "mixer": {"_target_": "based.models.mixers.convolution.BaseConv", "use_bias": True, "expand_proj": 4, "kernel_sizes": 3},
+    "alt_mixer": {
+        "_target_": "based.models.mixers.linear_attention.LinearAttention", "feature_dim": 16, "num_heads": 16,
+        "feature_map": {"_target_": "based.models.mixers.linear_attention.TaylorExp", "input_dim": 16},
+    },
+    "alt_mixer_2": {
+        "_target_": "based.models.mixers.slide_attention.SlidingAttention", "window_size": 256, "num_heads": 16, "causal": True,
+    },
+}
 
 
 class RandomTensors:
-    """A state dict that is filled by kind of tensor."""
+    """A state dict that is filled by kind of tensor; a GPU draws the values of large ones sooner."""
 
-    def __init__(self, width, seed=0):
+    def __init__(self, width, device="cpu"):
         self.tensors, self.width = {}, width
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator(device).manual_seed(0)
 
     def normal(self, name, *shape, std, mean=0.0):
-        self.tensors[name] = (torch.randn(*shape, generator=self.generator) * std + mean).bfloat16()
+        values = torch.randn(*shape, generator=self.generator, device=self.generator.device)
+        self.tensors[name] = (values * std + mean).bfloat16().cpu()
 
     def uniform(self, name, *shape, low=0.0, high=1.0):
-        self.tensors[name] = (torch.rand(*shape, generator=self.generator) * (high - low) + low).bfloat16()
+        values = torch.rand(*shape, generator=self.generator, device=self.generator.device)
+        self.tensors[name] = (values * (high - low) + low).bfloat16().cpu()
 
     def matrix(self, name, rows, columns, gain):
         self.normal(name, rows, columns, std=gain / math.sqrt(columns))
@@ -68,7 +86,7 @@ def time_mix_7(t, name, width, first):
     t.uniform(f"{name}.w0", 1, 1, width, low=-6, high=0)
     for part in "a" if first else "av":
         t.normal(f"{name}.{part}0", 1, 1, width, std=0.5)
-    for part, rank in RANKS.items():
+    for part, rank in RANKS[width].items():
         if part == "v" and first:
             continue
         t.normal(f"{name}.{part}1", width, rank, std=(0.1 if part == "w" else 0.5) / math.sqrt(width))
@@ -79,8 +97,8 @@ def time_mix_7(t, name, width, first):
     t.norm(f"{name}.ln_x")
 
 
-def random_tensors(shape: Shape):
-    t, width = RandomTensors(shape.width), shape.width
+def random_tensors(shape: Shape, device="cpu"):
+    t, width = RandomTensors(shape.width, device), shape.width
     t.normal("emb.weight", shape.vocab, width, std=0.3)
     for layer in range(shape.layers):
         block = f"blocks.{layer}"
@@ -101,12 +119,41 @@ def random_tensors(shape: Shape):
     return t.tensors
 
 
-def random_checkpoint(name: str, folder: Path) -> Path:
+def based_tensors(config: dict, device="cpu"):
+    width, inner = config["n_embd"], config["n_inner"]
+    features = config["alt_mixer"]["num_heads"] * config["alt_mixer"]["feature_dim"]
+    t = RandomTensors(width, device)
+    t.normal("transformer.embeddings.word_embeddings.weight", config["vocab_size"], width, std=0.3)
+    for layer in range(config["n_layer"]):
+        block = f"transformer.layers.{layer}"
+        mixer = f"{block}.mixer"
+        if layer in config["alt_mixer_2_layers"]:
+            t.matrix(f"{mixer}.Wqkv.weight", 3 * width, width, gain=0.6)
+            t.matrix(f"{mixer}.out_proj.weight", width, width, gain=0.6)
+        elif layer in config["alt_mixer_layers"]:
+            for part, rows in (("proj_q", features), ("proj_k", features), ("proj_v", width), ("out_proj", width)):
+                t.matrix(f"{mixer}.{part}.weight", rows, width, gain=0.6)
+        else:
+            t.matrix(f"{mixer}.in_proj.weight", 4 * width, width, gain=0.6)
+            t.normal(f"{mixer}.in_proj.bias", 4 * width, std=0.1)
+            t.normal(f"{mixer}.conv.conv.weight", 2 * width, 1, 3, std=0.3)
+            t.matrix(f"{mixer}.out_proj.weight", width, 2 * width, gain=0.6)
+            t.normal(f"{mixer}.out_proj.bias", width, std=0.1)
+        t.matrix(f"{block}.mlp.fc1.weight", 2 * inner, width, gain=0.7)
+        t.matrix(f"{block}.mlp.fc2.weight", width, inner, gain=0.7)
+        for norm in ("norm1", "norm2"):
+            t.normal(f"{block}.{norm}.weight", width, std=0.1, mean=1)
+    t.normal("transformer.ln_f.weight", width, std=0.1, mean=1)
+    t.tensors["lm_head.weight"] = t.tensors["transformer.embeddings.word_embeddings.weight"]
+    return t.tensors
+
+
+def random_checkpoint(name: str, folder: Path, device="cpu") -> Path:
     """The file of that shape in the folder, made where it is not there yet."""
     path = folder / f"{name}.pth"
     if not path.exists():
         unfinished = path.with_suffix(".unfinished")
-        torch.save(random_tensors(SHAPES[name]), unfinished)
+        torch.save(based_tensors(BASED_1B, device) if name == "based-1b" else random_tensors(SHAPES[name], device), unfinished)
         unfinished.rename(path)
     return path
 

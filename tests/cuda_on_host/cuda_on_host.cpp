@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csetjmp>
 #include <memory>
 #include <numeric>
@@ -210,6 +211,8 @@ class Block {
   std::exception_ptr error_;
 };
 
+std::atomic<int64_t> launches = 0;
+
 }  // namespace
 
 const Place& here() { return Block::current()->place(); }
@@ -231,6 +234,7 @@ void wait_for_copies(int groups_left) {
 }
 
 void run(dim3 grid, dim3 block, size_t shared_bytes, uint64_t seed, const std::function<void()>& thread) {
+  ++launches;
   Block threads(grid, block, shared_bytes, seed, thread);
   struct Restore {
     Block* outer;
@@ -244,3 +248,5 @@ void run(dim3 grid, dim3 block, size_t shared_bytes, uint64_t seed, const std::f
 }
 
 }  // namespace cuda_on_host
+
+extern "C" int64_t cuda_on_host_launches() { return cuda_on_host::launches; }

@@ -71,6 +71,9 @@ T shuffle(T value, int from_lane) {
 
 }  // namespace cuda_on_host
 
+// How many kernels have run in this process: for tests that look this up in what is loaded.
+extern "C" __attribute__((visibility("default"))) int64_t cuda_on_host_launches();
+
 #define threadIdx (cuda_on_host::here().thread)
 #define blockIdx (cuda_on_host::here().block)
 #define blockDim (cuda_on_host::here().block_size)

@@ -15,9 +15,11 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--full"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("full")])
-        items[:] = [item for item in items if not item.get_closest_marker("full")]
+    device = os.environ.get("WKV_TEST_DEVICE", "cpu")
+    wanted = {"full": config.getoption("--full"), "cuda": device != "cpu", "gpu": device == "cuda"}
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in wanted if not wanted[name])]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 def shared(path):

@@ -1,6 +1,7 @@
 """The table of ops for the tests: one row an op, each a file of the folder ops/; the Python twin of
 tests/extension/op_cases.h. Importing it registers the ops: in C++, or with WKV_REGISTRATION=python as for another
-PyTorch than the libraries were built for."""
+PyTorch than the libraries were built for. WKV_TEST_DEVICE=cuda makes every input a CUDA tensor; with cuda-on-host they are
+on the CPU, and the CUDA kernels run there too (tests/cuda_on_host)."""
 
 import importlib.util
 import os
@@ -14,6 +15,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY_DIR = Path(os.environ.get("WKV_LIBRARY_DIR", ROOT / "build" / "lib"))
 IN_PYTHON = os.environ.get("WKV_REGISTRATION") == "python"
+CUDA_ON_HOST = os.environ.get("WKV_TEST_DEVICE") == "cuda-on-host"
+DEVICE = "cpu" if CUDA_ON_HOST else os.environ.get("WKV_TEST_DEVICE", "cpu")
 
 
 def _register():
@@ -22,6 +25,8 @@ def _register():
         python_registration().register()
     else:
         torch.ops.load_library(LIBRARY_DIR / "libwkv_ops.so")
+    if CUDA_ON_HOST:
+        torch.ops.load_library(LIBRARY_DIR / "libwkv_cuda_on_host.so")
 
 
 def python_registration():
@@ -66,6 +71,7 @@ class OpCase:
         """All arguments of a call by name: `tensors` are the arguments and then the states, or without states."""
         count = len(self.names)
         fixed = self.fixed if isinstance(self.fixed, dict) else self.fixed(*tensors[:count])
+        fixed = {name: x.to(tensors[0].device) if isinstance(x, torch.Tensor) else x for name, x in fixed.items()}
         return dict(zip(self.names, tensors[:count], strict=True)) | dict(zip(self.states, tensors[count:])) | fixed
 
     def op(self, *tensors, **options):
@@ -76,9 +82,9 @@ class OpCase:
     def inputs(self, batch=2, time=5, heads=2, size=4, dtype=torch.float32, requires_grad=False, seed=0):
         torch.manual_seed(seed)
         arguments, states = self.make(batch, time, heads, size)
-        arguments = [x.to(dtype).requires_grad_(requires_grad) for x in arguments]
+        arguments = [x.to(DEVICE, dtype).requires_grad_(requires_grad) for x in arguments]
         state_dtype = dtype if self.states_have_io_dtype or dtype == torch.float64 else torch.float32
-        return arguments, [x.to(state_dtype).requires_grad_(requires_grad) for x in states]
+        return arguments, [x.to(DEVICE, state_dtype).requires_grad_(requires_grad) for x in states]
 
     def all_inputs(self, **options):
         arguments, states = self.inputs(**options)

@@ -43,7 +43,7 @@ def pretended(monkeypatch):
     modules = package_of(original)
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setitem(hooks.PACKAGES, "pretended", ("pretended", {"pretended:function": lambda *x: "ours"}))
+    monkeypatch.setitem(hooks.PACKAGES, "pretended", ("pretended", {"pretended:function": lambda *x: "ours"}, {}))
     wkv.compat.enable("pretended")
     yield modules["pretended"], modules["pretended.user"], original
     wkv.compat.disable("pretended")
@@ -71,6 +71,28 @@ def test_disable_brings_the_originals_back(pretended):
 
 def test_other_devices_keep_the_originals(pretended):
     assert pretended[0].function(torch.zeros(1, device="meta")) == "theirs"
+
+
+class OnGpu(torch.Tensor):
+    """Says that it is on a GPU."""
+
+    device = torch.device("cuda")
+
+
+@pytest.mark.parametrize("built_for, answer", [("90", "ours"), ("", "theirs")])
+def test_on_a_gpu_operators_are_replaced_where_wkv_has_kernels(monkeypatch, pretended, built_for, answer):
+    wkv.compat.disable("pretended")
+    monkeypatch.setattr(torch.ops.wkv, "_cuda_architectures", lambda: built_for)
+    wkv.compat.enable("pretended")
+    assert pretended[0].function(torch.zeros(1).as_subclass(OnGpu)) == answer
+
+
+def test_on_a_gpu_a_package_keeps_its_kernels_for_what_is_no_operator(monkeypatch, pretended):
+    wkv.compat.disable("pretended")
+    monkeypatch.setitem(hooks.PACKAGES, "pretended", ("pretended", {}, {"pretended:function": lambda *x: "ours"}))
+    wkv.compat.enable("pretended")
+    source = pretended[0]
+    assert [source.function(torch.zeros(1)), source.function(torch.zeros(1).as_subclass(OnGpu))] == ["ours", "theirs"]
 
 
 def test_a_package_without_a_function_that_enable_replaces_is_refused(monkeypatch, pretended):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from op_cases import IN_PYTHON, OP_CASES, normal
+from op_cases import DEVICE, IN_PYTHON, OP_CASES, normal
 from op_checks import assert_bits, assert_close, gradients, loss
 from torch.utils.checkpoint import checkpoint
 
@@ -103,7 +103,7 @@ def test_opcheck_with_packed_sequences(case):
 @every_op
 def test_autocast_casts_all_but_decays_and_fp32_states(case):
     arguments, states = case.inputs(requires_grad=True)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE, torch.bfloat16):
         outputs = case.op(*arguments, *states)
     cast = [x if name in case.full_precision else x.bfloat16() for name, x in zip(case.names, arguments)]
     cast += [x.bfloat16() for x in states] if case.states_have_io_dtype else states
@@ -200,8 +200,8 @@ def decode(case, inputs):
     """The decode op on one step's arguments, a pool of states and the slots of its rows; and what the op itself says."""
     count = len(case.names)
     arguments = [x if d is None else x.select(d, 0) for x, d in zip(inputs, case.dimensions("time")[:count])]
-    pool, slots = normal(7, *inputs[count].shape[1:]).to(inputs[count].dtype), torch.tensor([5, 0, 3])
-    return arguments, pool, slots
+    pool = normal(7, *inputs[count].shape[1:]).to(inputs[count])
+    return arguments, pool, torch.tensor([5, 0, 3], device=DEVICE)
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_decoding_compiled_writes_into_the_pool(case, decode_op):
 @every_op_that_decodes
 def test_decoding_under_autocast_keeps_the_pool(case, decode_op):
     arguments, pool, slots = decode(case, case.all_inputs(batch=3, time=1))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE, torch.bfloat16):
         y = decode_op(*arguments, pool, slots)
     assert y.dtype == torch.bfloat16 and pool.dtype == torch.float32
 
@@ -270,7 +270,7 @@ def tensor_arguments(case):
 
 
 @every_op
-@pytest.mark.parametrize("device", ["cpu", pytest.param("meta", marks=pytest.mark.skipif(IN_PYTHON, reason="unchecked"))])
+@pytest.mark.parametrize("device", [DEVICE, pytest.param("meta", marks=pytest.mark.skipif(IN_PYTHON, reason="unchecked"))])
 def test_a_wrong_shape_is_a_runtime_error_that_begins_with_the_op(case, device):
     inputs = [x.to(device) for x in case.all_inputs()]
     for i, name in enumerate(case.names):

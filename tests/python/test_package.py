@@ -103,5 +103,6 @@ def test_the_ops_are_documented():
 def test_info_names_versions_and_libraries():
     done = python("-m", "wkv.info", libraries=library_folder())
     assert done.returncode == 0 and done.stderr == ""
-    for text in (wkv.__version__, torch.__version__, str(library_folder()), torch.ops.wkv._cpu_isa()):
+    cuda = torch.ops.wkv._cuda_architectures() or "not built"
+    for text in (wkv.__version__, torch.__version__, str(library_folder()), torch.ops.wkv._cpu_isa(), cuda):
         assert text in done.stdout

@@ -3,7 +3,6 @@
 #include "core/cuda/platform.cuh"
 //
 #include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/macros.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +14,13 @@
 #include "core/stable.h"
 
 namespace wkv::cuda {
+
+#ifdef __CUDACC__
+// PyTorch's own STD_CUDA_CHECK needs its CUDA library at link time, which a PyTorch without CUDA lacks.
+inline void check_cuda(cudaError_t error) {
+  if (error != cudaSuccess) fail("wkv: CUDA: ", cudaGetErrorString(error));
+}
+#endif
 
 // While it lives, the device of a tensor is the current one, and kernels go to PyTorch's current stream of it.
 class Device {
@@ -31,11 +37,10 @@ class Device {
     const auto bytes = static_cast<size_t>(shared_bytes);
 #ifdef __CUDACC__
     if (bytes > kSharedBytesByDefault) {
-      STD_CUDA_CHECK(
-          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+      check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
     }
     kernel<<<grid, size, bytes, static_cast<cudaStream_t>(stream_)>>>(static_cast<Parameters>(arguments)...);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    check_cuda(cudaGetLastError());
 #else
     cuda_on_host::run(dim3(grid), dim3(size), bytes, host_seed(),
                       [&] { kernel(static_cast<Parameters>(arguments)...); });

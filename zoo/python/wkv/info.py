@@ -17,9 +17,17 @@ def info() -> dict[str, str]:
         "system": platform.platform(),
         "devices": ", ".join(["cpu", *devices]),
         "instructions": torch.ops.wkv._cpu_isa(),
+        "CUDA kernels": cuda_kernels(),
         "threads": str(torch.get_num_threads()),
         "libraries": str(folder),
     }
+
+
+def cuda_kernels() -> str:
+    """The architectures that they were built for, as nvcc names them."""
+    architectures = torch.ops.wkv._cuda_architectures()
+    found = f"for {architectures}" if architectures else "not built"
+    return found if torch.version.cuda else f"{found}; this PyTorch has no CUDA"
 
 
 if __name__ == "__main__":

@@ -131,14 +131,17 @@ def transformed_logits(logits: Tensor, scale: float, softcapping: float | None) 
     return logits if softcapping is None else softcapping * torch.tanh(logits / softcapping)
 
 
-# What enable("fla") replaces: the recurrences, and what these models need around them.
-REPLACEMENTS = {
+# What enable("fla") replaces: the recurrences, wherever wkv has kernels,
+OPERATORS = {
     "fla.ops.rwkv4:fused_recurrent_rwkv4": fla.fused_recurrent_rwkv4,
     "fla.ops.rwkv6:chunk_rwkv6": fla.chunk_rwkv6,
     "fla.ops.rwkv6:fused_recurrent_rwkv6": fla.fused_recurrent_rwkv6,
     "fla.ops.rwkv7:chunk_rwkv7": fla.chunk_rwkv7,
     "fla.ops.rwkv7:fused_mul_recurrent_rwkv7": fla.fused_mul_recurrent_rwkv7,
     "fla.ops.rwkv7:fused_recurrent_rwkv7": fla.fused_recurrent_rwkv7,
+}
+# and, on a CPU, what these models need around them.
+ON_CPU = {
     "fla.ops.rwkv7.fused_addcmul:fused_addcmul_rwkv7": fused_addcmul_rwkv7,
     "fla.ops.rwkv7.fused_k_update:fused_k_rwkv7": fused_k_rwkv7,
     "fla.ops.rwkv7.gate_output_correction:gate_output_correction": gate_output_correction,

@@ -1,4 +1,4 @@
-"""enable(package): a package's own models compute on wkv's operators where their tensors are on a CPU."""
+"""enable(package): a package's own models compute on wkv's operators, on a CPU or a GPU."""
 import functools
 import importlib
 import operator
@@ -10,16 +10,18 @@ import torch
 
 from wkv.compat import fla_models, transformers
 
-# The name that Python imports -> the distribution's name, and what to replace: "module:path in it" -> replacement.
+# The name that Python imports -> the distribution's name, and what to replace: "module:path in it" -> replacement. First
+# what becomes wkv's operators, then what plain PyTorch replaces, on a CPU only: on a GPU the package has its own kernels.
 PACKAGES = {
-    "fla": ("flash-linear-attention", fla_models.REPLACEMENTS),
-    "transformers": ("transformers", transformers.REPLACEMENTS),
+    "fla": ("flash-linear-attention", fla_models.OPERATORS, fla_models.ON_CPU),
+    "transformers": ("transformers", transformers.OPERATORS, {}),
 }
 _enabled: dict[str, list[tuple[Any, Any]]] = {}
 
 
 def enable(package: str) -> None:
-    """Makes a package's RWKV models run on a CPU, with wkv's operators; on other devices they stay as they are.
+    """Makes a package's RWKV models run with wkv's operators, on a CPU and, where wkv was built with its CUDA kernels, on a
+    GPU; on other devices they stay as they are.
 
     package: "fla" (flash-linear-attention: RWKV-6, RWKV-7) or "transformers" (RWKV-4). Call it before models are built,
     and before functions are imported out of the package; a second call does nothing.
@@ -28,15 +30,18 @@ def enable(package: str) -> None:
         raise ValueError(f"wkv.compat.enable: {package!r} is none of {', '.join(map(repr, PACKAGES))}")
     if package in _enabled:
         return
-    distribution, replacements = PACKAGES[package]
+    distribution, operators, on_cpu = PACKAGES[package]
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
         raise ImportError(f"wkv.compat.enable({package!r}) needs the package {distribution}", name=package) from None
-    originals = {path: _find(path, distribution) for path in replacements}
-    pairs = [(original, _on_cpu(replacements[path], original)) for path, original in originals.items()]
+    pairs = []
+    for replacements, devices in ((operators, _devices()), (on_cpu, {"cpu"})):
+        for path, replacement in replacements.items():
+            original = _find(path, distribution)
+            pairs.append((original, _on(devices, replacement, original)))
     _replace(package, pairs)
     _enabled[package] = pairs
 
@@ -54,11 +59,16 @@ def _find(path: str, distribution: str) -> Any:
         raise ImportError(f"wkv.compat does not know this version of {distribution}: {error}") from error
 
 
-def _on_cpu(replacement: Callable, original: Callable) -> Callable:
+def _devices() -> set[str]:
+    """Those that wkv's operators have kernels for."""
+    return {"cpu", "cuda"} if torch.ops.wkv._cuda_architectures() else {"cpu"}
+
+
+def _on(devices: set[str], replacement: Callable, original: Callable) -> Callable:
     @functools.wraps(original)
     def call(*args, **kwargs):
         tensor = next(x for x in (*args, *kwargs.values()) if isinstance(x, torch.Tensor))
-        return (replacement if tensor.device.type == "cpu" else original)(*args, **kwargs)
+        return (replacement if tensor.device.type in devices else original)(*args, **kwargs)
 
     return call
 

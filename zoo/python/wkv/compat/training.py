@@ -2,7 +2,7 @@
 
 B, T, C, H: batch, time, channels, heads. Sequences are [B,T,C], a channel is head * N + n with N = C / H. w is the raw
 parameter, with the decay exp(-exp(w)) a step, unless a function says otherwise. Unlike the kernels that the code was
-published with, these take any T, N and floating-point type, on the CPU.
+published with, these take any T, N and floating-point type, on the CPU and with CUDA.
 """
 import math
 

@@ -20,4 +20,4 @@ def rwkv_linear_attention(
 
 
 # What enable("transformers") replaces.
-REPLACEMENTS = {"transformers.models.rwkv.modeling_rwkv:rwkv_linear_attention": rwkv_linear_attention}
+OPERATORS = {"transformers.models.rwkv.modeling_rwkv:rwkv_linear_attention": rwkv_linear_attention}
