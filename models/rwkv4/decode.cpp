@@ -40,7 +40,7 @@ std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV4B
   const auto type = parameter_type(x.scalar_type());
   if (!type || !x.is_cpu() || x.size(0) > kMostDecodeRows || pool.batch() == 0) return std::nullopt;
   if (std::ranges::any_of(blocks, [](const auto& block) { return !block->att || block->tiny_ln; })) return std::nullopt;
-  Addresses addresses(x.scalar_type());
+  Addresses addresses(x);
   std::vector<rwkv4::DecodeLayer> layers;
   layers.reserve(blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) {

@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "core/cuda/sequences.cuh"
 #include "core/stable.h"
+#include "wkv/decode_matrix.h"
 
 namespace wkv::cuda {
 
@@ -18,6 +19,7 @@ namespace wkv::cuda {
 class Device {
  public:
   explicit Device(const Tensor& x);
+  Device();  // the current one: for functions on raw pointers
 
   // Blocks of the grid and threads of a block, of one dimension each; nothing is launched where there are no blocks.
   template <class... Parameters, class... Arguments>
@@ -28,7 +30,7 @@ class Device {
     const auto grid = static_cast<unsigned>(blocks), size = static_cast<unsigned>(threads);
     const auto bytes = static_cast<size_t>(shared_bytes);
 #ifdef __CUDACC__
-    if (bytes > kSharedBytesByDefault) {
+    if (shared_bytes > kSharedBytesByDefault) {
       STD_CUDA_CHECK(
           cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
     }
@@ -40,6 +42,32 @@ class Device {
 #endif
   }
 
+  // The same for a kernel that may begin before the one launched ahead of it has ended (see early_launch.cuh).
+  template <class... Parameters, class... Arguments>
+  void launch_early(void (*kernel)(Parameters...), int64_t blocks, int threads, int64_t shared_bytes,
+                    const Arguments&... arguments) const {
+#ifdef __CUDACC__
+    if (blocks > 0 && blocks <= kMostBlocks && shared_bytes <= kSharedBytesByDefault && begins_early()) {
+      cudaLaunchAttribute early;
+      early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      early.val.programmaticStreamSerializationAllowed = 1;
+      cudaLaunchConfig_t config = {};
+      config.gridDim = static_cast<unsigned>(blocks);
+      config.blockDim = static_cast<unsigned>(threads);
+      config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+      config.stream = static_cast<cudaStream_t>(stream_);
+      config.attrs = &early;
+      config.numAttrs = 1;
+      STD_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+      return;
+    }
+#endif
+    launch(kernel, blocks, threads, shared_bytes, arguments...);
+  }
+
+  // Memory of the device for kernels that are launched while the tensor lives.
+  Tensor memory(int64_t bytes) const;
+
   // Those of `batch` rows of `time` tokens, or of cu_seqlens: checked where it is on the CPU, then copied without
   // waiting.
   Sequences sequences(const char* op, int64_t batch, int64_t time, const std::optional<Tensor>& cu_seqlens);
@@ -48,13 +76,17 @@ class Device {
 
  private:
   static constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
-  static constexpr size_t kSharedBytesByDefault = 48 << 10;
+  static constexpr int64_t kSharedBytesByDefault = 48 << 10;
 #ifndef __CUDACC__
   static uint64_t host_seed();
 #endif
 
 #ifdef __CUDACC__
+  explicit Device(int index);
+  bool begins_early() const;
+
   torch::stable::accelerator::DeviceGuard guard_;
+  mutable std::optional<bool> begins_early_;
 #endif
   int index_;
   void* stream_;
@@ -80,6 +112,13 @@ void for_io_type(const Tensor& x, const Run& run) {
       return run(Half{});
   }
 }
+
+// Whose memory the kernels work on.
+#ifdef __CUDACC__
+inline constexpr DeviceKind kDevice = DeviceKind::kCuda;
+#else
+inline constexpr DeviceKind kDevice = DeviceKind::kCpu;
+#endif
 
 template <class T>
 T* data(const Tensor& x) {
