@@ -55,7 +55,7 @@ Device::Device() : Device(torch::stable::accelerator::getCurrentDeviceIndex()) {
 
 int Device::multiprocessors() const {
   int count = 0;
-  STD_CUDA_CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, index_));
+  check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, index_));
   return count;
 }
 
@@ -69,9 +69,9 @@ bool Device::begins_early() const {
   if (!begins_early_) {
     constexpr int kSince = 9;
     int major = 0;
-    STD_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index_));
+    check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index_));
     cudaFuncAttributes code;
-    STD_CUDA_CHECK(cudaFuncGetAttributes(&code, empty_kernel));
+    check_cuda(cudaFuncGetAttributes(&code, empty_kernel));
     begins_early_ = major >= kSince && code.ptxVersion >= 10 * kSince;
   }
   return *begins_early_;

@@ -3,7 +3,6 @@
 #include "core/cuda/platform.cuh"
 //
 #include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/macros.h>
 
 #include <optional>
 #include <vector>
@@ -14,6 +13,13 @@
 #include "wkv/decode_matrix.h"
 
 namespace wkv::cuda {
+
+#ifdef __CUDACC__
+// PyTorch's own STD_CUDA_CHECK needs its CUDA library at link time, which a PyTorch without CUDA lacks.
+inline void check_cuda(cudaError_t error) {
+  if (error != cudaSuccess) fail("wkv: CUDA: ", cudaGetErrorString(error));
+}
+#endif
 
 // While it lives, the device of a tensor is the current one, and kernels go to PyTorch's current stream of it.
 class Device {
@@ -30,12 +36,11 @@ class Device {
     const auto grid = static_cast<unsigned>(blocks), size = static_cast<unsigned>(threads);
     const auto bytes = static_cast<size_t>(shared_bytes);
 #ifdef __CUDACC__
-    if (shared_bytes > kSharedBytesByDefault) {
-      STD_CUDA_CHECK(
-          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+    if (bytes > kSharedBytesByDefault) {
+      check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
     }
     kernel<<<grid, size, bytes, static_cast<cudaStream_t>(stream_)>>>(static_cast<Parameters>(arguments)...);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    check_cuda(cudaGetLastError());
 #else
     cuda_on_host::run(dim3(grid), dim3(size), bytes, host_seed(),
                       [&] { kernel(static_cast<Parameters>(arguments)...); });
@@ -47,18 +52,19 @@ class Device {
   void launch_early(void (*kernel)(Parameters...), int64_t blocks, int threads, int64_t shared_bytes,
                     const Arguments&... arguments) const {
 #ifdef __CUDACC__
-    if (blocks > 0 && blocks <= kMostBlocks && shared_bytes <= kSharedBytesByDefault && begins_early()) {
+    const auto bytes = static_cast<size_t>(shared_bytes);
+    if (blocks > 0 && blocks <= kMostBlocks && bytes <= kSharedBytesByDefault && begins_early()) {
       cudaLaunchAttribute early;
       early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
       early.val.programmaticStreamSerializationAllowed = 1;
       cudaLaunchConfig_t config = {};
       config.gridDim = static_cast<unsigned>(blocks);
       config.blockDim = static_cast<unsigned>(threads);
-      config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+      config.dynamicSmemBytes = bytes;
       config.stream = static_cast<cudaStream_t>(stream_);
       config.attrs = &early;
       config.numAttrs = 1;
-      STD_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+      check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
       return;
     }
 #endif
@@ -76,7 +82,7 @@ class Device {
 
  private:
   static constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
-  static constexpr int64_t kSharedBytesByDefault = 48 << 10;
+  static constexpr size_t kSharedBytesByDefault = 48 << 10;
 #ifndef __CUDACC__
   static uint64_t host_seed();
 #endif
