@@ -29,6 +29,10 @@ void* current_stream(int device) {
 }
 #endif
 
+#ifdef __CUDACC__
+__global__ void empty_kernel() {}  // compiled for the same GPUs as all others
+#endif
+
 Form read_form() {
   const char* const wish = std::getenv("WKV_CUDA_FORM");
   if (!wish) return Form::kByShape;
@@ -45,16 +49,41 @@ Form wished_form() {
 }
 
 #ifdef __CUDACC__
-Device::Device(const Tensor& x)
-    : guard_(x.get_device_index()), index_(x.get_device_index()), stream_(current_stream(index_)) {}
+Device::Device(int index) : guard_(index), index_(index), stream_(current_stream(index)) {}
+Device::Device(const Tensor& x) : Device(x.get_device_index()) {}
+Device::Device() : Device(torch::stable::accelerator::getCurrentDeviceIndex()) {}
 
 int Device::multiprocessors() const {
   int count = 0;
   check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, index_));
   return count;
 }
+
+Tensor Device::memory(int64_t bytes) const {
+  return torch::stable::empty({bytes}, ScalarType::Byte, std::nullopt,
+                              torch::stable::Device(torch::headeronly::DeviceType::CUDA, index_));
+}
+
+// The GPU must know how, and so must the code: that for older ones, translated for this one, would not wait.
+bool Device::begins_early() const {
+  if (!begins_early_) {
+    constexpr int kSince = 9;
+    int major = 0;
+    check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index_));
+    cudaFuncAttributes code;
+    check_cuda(cudaFuncGetAttributes(&code, empty_kernel));
+    begins_early_ = major >= kSince && code.ptxVersion >= 10 * kSince;
+  }
+  return *begins_early_;
+}
 #else
-Device::Device(const Tensor&) : index_(0), stream_(nullptr) {}
+Device::Device(const Tensor&) : Device() {}
+Device::Device() : index_(0), stream_(nullptr) {}
+
+Tensor Device::memory(int64_t bytes) const {
+  return torch::stable::empty({bytes}, ScalarType::Byte, std::nullopt,
+                              torch::stable::Device(torch::headeronly::DeviceType::CPU));
+}
 
 int Device::multiprocessors() const { return 132; }  // an H100's
 

@@ -7,14 +7,14 @@
 
 namespace wkv {
 
-bool rwkv4::can_decode(const rwkv4::Decode& model) {
+bool rwkv4_can_decode_cpu(const rwkv4::Decode& model) {
   return model.width % kPackedSums == 0 &&
          std::all_of(model.layers, model.layers + model.layer_count, [&](const rwkv4::DecodeLayer& layer) {
            return layer.key.rows == model.width && layer.ffn_key.rows % kPackedSums == 0;
          });
 }
 
-void rwkv4::decode(const rwkv4::Decode& model, const int64_t* slots, int64_t batch, float* x) {
+void rwkv4_decode_cpu(const rwkv4::Decode& model, const int64_t* slots, int64_t batch, float* x) {
   if (batch == 0) return;
   const int64_t width = model.width, inputs = decode_inputs(batch);
   bool packed = false;

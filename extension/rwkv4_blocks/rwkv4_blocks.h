@@ -21,4 +21,8 @@ struct Rwkv4KernelTable {
 
 WKV_ISA_TABLE(Rwkv4KernelTable, rwkv4_kernels)
 
+// rwkv4::Functions on the CPU.
+bool rwkv4_can_decode_cpu(const rwkv4::Decode& model);
+void rwkv4_decode_cpu(const rwkv4::Decode& model, const int64_t* slots, int64_t batch, float* x);
+
 }  // namespace wkv

@@ -11,13 +11,13 @@ bool rwkv7::knows_sizes(int64_t heads, int64_t head_size) {
   return heads * head_size % kPackedSums == 0 && head_size % kPackedGroup == 0 && head_size <= kMostDecodeHeadSize;
 }
 
-bool rwkv7::can_decode(const rwkv7::Decode& model) {
-  return knows_sizes(model.heads, model.head_size) &&
+bool rwkv7_can_decode_cpu(const rwkv7::Decode& model) {
+  return rwkv7::knows_sizes(model.heads, model.head_size) &&
          std::all_of(model.layers, model.layers + model.layer_count,
                      [](const rwkv7::DecodeLayer& layer) { return layer.ffn_key.rows % kPackedSums == 0; });
 }
 
-void rwkv7::decode(const rwkv7::Decode& model, const int64_t* slots, int64_t batch, float* x) {
+void rwkv7_decode_cpu(const rwkv7::Decode& model, const int64_t* slots, int64_t batch, float* x) {
   if (batch == 0) return;
   const int64_t width = model.heads * model.head_size, inputs = decode_inputs(batch);
   bool packed = false;

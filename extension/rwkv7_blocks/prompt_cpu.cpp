@@ -15,7 +15,7 @@ int64_t token_grain(int64_t channels) { return (1 << 15) / std::max<int64_t>(1, 
 
 }  // namespace
 
-void rwkv7::mix(const rwkv7::Mix& in) {
+void rwkv7_mix_cpu(const rwkv7::Mix& in) {
   const Rwkv7Kernels& kernels = kernels_of(in.type);
   const int64_t grain = token_grain(in.width);
   if (in.added) {
@@ -33,17 +33,17 @@ void rwkv7::mix(const rwkv7::Mix& in) {
   });
 }
 
-void rwkv7::prepare(const rwkv7::Prepare& in) {
+void rwkv7_prepare_cpu(const rwkv7::Prepare& in) {
   parallel_for(0, in.tokens, token_grain(in.heads * in.head_size),
                [&](int64_t first, int64_t last) { kernels_of(in.type).prepare(in, first, last); });
 }
 
-void rwkv7::finish(const rwkv7::Finish& in) {
+void rwkv7_finish_cpu(const rwkv7::Finish& in) {
   parallel_for(0, in.tokens, token_grain(in.heads * in.head_size),
                [&](int64_t first, int64_t last) { kernels_of(in.type).finish(in, first, last); });
 }
 
-void rwkv7::square_relu(ParameterType type, void* x, int64_t count) {
+void rwkv7_square_relu_cpu(ParameterType type, void* x, int64_t count) {
   parallel_for(0, count, /*grain=*/1 << 15,
                [&](int64_t first, int64_t last) { kernels_of(type).square_relu(x, first, last); });
 }

@@ -35,4 +35,12 @@ struct Rwkv7KernelTable {
 
 WKV_ISA_TABLE(Rwkv7KernelTable, rwkv7_kernels)
 
+// rwkv7::Functions on the CPU.
+bool rwkv7_can_decode_cpu(const rwkv7::Decode& model);
+void rwkv7_decode_cpu(const rwkv7::Decode& model, const int64_t* slots, int64_t batch, float* x);
+void rwkv7_mix_cpu(const rwkv7::Mix& in);
+void rwkv7_prepare_cpu(const rwkv7::Prepare& in);
+void rwkv7_finish_cpu(const rwkv7::Finish& in);
+void rwkv7_square_relu_cpu(ParameterType type, void* x, int64_t count);
+
 }  // namespace wkv

@@ -1,20 +1,17 @@
 #include "based/rotary.h"
 
 #include <ATen/Functions.h>
-
-#include <cmath>
+#include <ATen/TensorOperators.h>
 
 namespace wkv::models {
 
 Rotation::Rotation(const at::Tensor& positions, int64_t head_size, double base, const at::Tensor& like) {
-  at::Tensor frequencies = at::empty({head_size / 2}, at::kFloat);
-  for (int64_t m = 0; m < head_size / 2; ++m) {
-    frequencies.mutable_data_ptr<float>()[m] =
-        static_cast<float>(std::pow(base, -2 * static_cast<double>(m) / static_cast<double>(head_size)));
-  }
+  // On the positions' device: a copy from the CPU would wait for it.
+  const at::Tensor exponents = at::arange(head_size / 2, positions.options().dtype(at::kDouble)) * -2.0 / head_size,
+                   frequencies = at::pow(base, exponents).to(at::kFloat);
   // Angles in fp32 are part of the definition. Their cosines are rounded only after: at::cos of fp32 depends on where
   // in a tensor an element stands, and a sequence may be cut anywhere.
-  const at::Tensor angles = positions.to(at::kFloat).unsqueeze(-1) * frequencies.to(positions.device());
+  const at::Tensor angles = positions.to(at::kFloat).unsqueeze(-1) * frequencies;
   const at::Tensor exact = angles.unsqueeze(2).to(at::kDouble);
   const at::ScalarType dtype = like.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   cos_ = exact.cos().to(dtype);

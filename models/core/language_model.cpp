@@ -23,10 +23,20 @@ const State::Entry* growing_entry(const State& state) {
   return found == state.entries.end() ? nullptr : &*found;
 }
 
+void check_device(const std::string& model, const State& state, const at::Tensor& tokens) {
+  for (const auto& [name, tensor] : state.entries) {
+    if (tensor.device() != tokens.device()) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{}: the state's entry {} is on {}, and the tokens are on {}", model, name,
+                              tensor.device().str(), tokens.device().str()));
+    }
+  }
+}
+
 }  // namespace
 
 Output LanguageModel::forward(const at::Tensor& tokens, const State& state, const SequenceLayout& layout) {
-  if (tokens.defined()) {
+  if (tokens.defined() && tokens.is_cpu()) {
     std::vector<int64_t> sizes = tokens.sizes().vec();
     sizes.push_back(vocab_size());
     require_memory(family() + ": the logits", sizes, at::kFloat,
@@ -56,6 +66,7 @@ std::pair<at::Tensor, State> LanguageModel::hidden_of(const at::Tensor& tokens, 
                                                       const Sequences& sequences) {
   State next = state.empty() ? initial_state(sequences.count) : state;
   if (!state.empty()) check_state(state, sequences.count);
+  check_device(family(), next, tokens);
   if (tokens.size(1) == 1 && !sequences.cu_seqlens && !at::GradMode::is_enabled() && !growing_entry(next)) {
     // A step in place, on a copy of what was given.
     for (State::Entry& entry : next.entries) {
@@ -95,13 +106,14 @@ at::Tensor LanguageModel::decode(const at::Tensor& tokens, State& pool, const at
   }
   check_tokens(tokens.unsqueeze(1));
   check_state(pool, pool.batch());
+  check_device(family(), pool, tokens);
   if (const State::Entry* growing = growing_entry(pool)) {
     throw Error(
         ErrorCode::invalid_argument,
         fmt::format("{}: its state grows with every token ({}): it can't lie in a pool", family(), growing->name));
   }
   check_slots(family(), slots, tokens.size(0), pool.batch());
-  return run(tokens.unsqueeze(1), pool, Sequences::in_slots(slots)).squeeze(1);
+  return run(tokens.unsqueeze(1), pool, Sequences::in_slots(slots.to(tokens.device()))).squeeze(1);
 }
 
 State LanguageModel::initial_state(int64_t batch) const {

@@ -56,7 +56,8 @@ void check_slots(const std::string& model, const at::Tensor& slots, int64_t toke
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}: slots must be int64 [{}], one for each token", model, tokens));
   }
-  const at::Tensor values = slots.to(at::kCPU).contiguous();
+  if (!slots.is_cpu()) return;  // to look at them would be to wait for the device
+  const at::Tensor values = slots.contiguous();
   std::set<int64_t> seen;
   for (int64_t i = 0; i < tokens; ++i) {
     const int64_t slot = values.const_data_ptr<int64_t>()[i];

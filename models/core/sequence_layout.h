@@ -6,8 +6,8 @@
 
 namespace wkv::models {
 
-// Throw wkv::Error for a layout, or slots of a pool with so many rows, that doesn't fit the tokens. model: for
-// messages.
+// Throw wkv::Error for a layout, or slots of a pool with so many rows, that doesn't fit the tokens; of slots that are
+// not on the CPU the values are not looked at. model: for messages.
 void check_layout(const std::string& model, const at::Tensor& tokens, const SequenceLayout& layout);
 void check_slots(const std::string& model, const at::Tensor& slots, int64_t tokens, int64_t pool_rows);
 

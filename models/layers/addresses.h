@@ -24,9 +24,14 @@ inline std::optional<ParameterType> parameter_type(at::ScalarType dtype) {
   }
 }
 
+inline DeviceKind kind_of(const at::Device& device) { return device.is_cuda() ? DeviceKind::kCuda : DeviceKind::kCpu; }
+
 class Addresses {
  public:
-  explicit Addresses(at::ScalarType dtype) : dtype_(dtype) {}
+  // Of tensors that lie where x does, and parameters of its dtype.
+  explicit Addresses(const at::Tensor& x) : dtype_(x.scalar_type()), device_(x.device()) {
+    require(device_.is_cpu() || device_.is_cuda());
+  }
 
   // A parameter of the dtype; null for one that is not defined.
   const void* parameter(const at::Tensor& tensor) { return tensor.defined() ? check(tensor, dtype_) : nullptr; }
@@ -40,7 +45,8 @@ class Addresses {
   // Of a layer's entries in a pool, [P, ...]: the shift of its time mix, its recurrence, the shift of its channel mix.
   DecodeStates states(const State::Entry* entries) {
     const at::Tensor &att_shift = entries[0].tensor, &wkv = entries[1].tensor, &ffn_shift = entries[2].tensor;
-    return {.att_shift = rows(att_shift, dtype_),
+    return {.slots = wkv.size(0),
+            .att_shift = rows(att_shift, dtype_),
             .ffn_shift = rows(ffn_shift, dtype_),
             .wkv = static_cast<float*>(rows(wkv, at::kFloat)),
             .att_shift_stride = att_shift.stride(0),
@@ -54,15 +60,16 @@ class Addresses {
  private:
   // Each row is contiguous.
   void* rows(const at::Tensor& entry, at::ScalarType dtype) {
-    require(entry.is_cpu() && entry.scalar_type() == dtype && entry.select(0, 0).is_contiguous());
+    require(entry.device() == device_ && entry.scalar_type() == dtype && entry.select(0, 0).is_contiguous());
     return entry.mutable_data_ptr();
   }
   const void* check(const at::Tensor& tensor, at::ScalarType dtype) {
-    all_serve_ = all_serve_ && tensor.is_cpu() && tensor.is_contiguous() && tensor.scalar_type() == dtype;
+    require(tensor.device() == device_ && tensor.is_contiguous() && tensor.scalar_type() == dtype);
     return tensor.const_data_ptr();
   }
 
   at::ScalarType dtype_;
+  at::Device device_;
   bool all_serve_ = true;
 };
 

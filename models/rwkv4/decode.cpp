@@ -1,3 +1,5 @@
+#include <c10/core/DeviceGuard.h>
+
 #include <algorithm>
 
 #include "layers/addresses.h"
@@ -38,9 +40,10 @@ rwkv4::DecodeLayer layer_of(const RWKV4Block& block, const State::Entry* entries
 std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV4Block>>& blocks, const at::Tensor& x,
                                         State& pool, const at::Tensor& slots) {
   const auto type = parameter_type(x.scalar_type());
-  if (!type || !x.is_cpu() || x.size(0) > kMostDecodeRows || pool.batch() == 0) return std::nullopt;
+  const rwkv4::Functions* const functions = rwkv4::functions(kind_of(x.device()));
+  if (!type || !functions || x.size(0) > kMostDecodeRows || pool.batch() == 0) return std::nullopt;
   if (std::ranges::any_of(blocks, [](const auto& block) { return !block->att || block->tiny_ln; })) return std::nullopt;
-  Addresses addresses(x.scalar_type());
+  Addresses addresses(x);
   std::vector<rwkv4::DecodeLayer> layers;
   layers.reserve(blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) {
@@ -48,9 +51,11 @@ std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV4B
   }
   const rwkv4::Decode model{
       .type = *type, .width = x.size(2), .layers = layers.data(), .layer_count = static_cast<int64_t>(layers.size())};
-  if (!addresses.all_serve() || !rwkv4::can_decode(model)) return std::nullopt;
-  return step_rows(
-      x, slots, [&](const int64_t* rows, int64_t batch, float* values) { rwkv4::decode(model, rows, batch, values); });
+  if (!addresses.all_serve() || !functions->can_decode(model)) return std::nullopt;
+  const c10::DeviceGuard guard(x.device());
+  return step_rows(x, slots, [&](const int64_t* rows, int64_t batch, float* values) {
+    functions->decode(model, rows, batch, values);
+  });
 }
 
 }  // namespace wkv::models

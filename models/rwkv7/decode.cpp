@@ -1,3 +1,5 @@
+#include <c10/core/DeviceGuard.h>
+
 #include "layers/addresses.h"
 #include "rwkv7/fused.h"
 
@@ -50,8 +52,9 @@ rwkv7::DecodeLayer layer_of(const RWKV7Block& block, const State::Entry* entries
 std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV7Block>>& blocks, const at::Tensor& x,
                                         State& pool, const at::Tensor& slots) {
   const auto type = parameter_type(x.scalar_type());
-  if (!type || !x.is_cpu() || x.size(0) > kMostDecodeRows || blocks.empty() || pool.batch() == 0) return std::nullopt;
-  Addresses addresses(x.scalar_type());
+  const rwkv7::Functions* const functions = rwkv7::functions(kind_of(x.device()));
+  if (!type || !functions || x.size(0) > kMostDecodeRows || blocks.empty() || pool.batch() == 0) return std::nullopt;
+  Addresses addresses(x);
   std::vector<rwkv7::DecodeLayer> layers;
   layers.reserve(blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) {
@@ -64,9 +67,11 @@ std::optional<at::Tensor> decode_blocks(const std::vector<std::shared_ptr<RWKV7B
                             .ln_x_eps = static_cast<float>(att.ln_x->eps),
                             .layers = layers.data(),
                             .layer_count = static_cast<int64_t>(layers.size())};
-  if (!addresses.all_serve() || !rwkv7::can_decode(model)) return std::nullopt;
-  return step_rows(
-      x, slots, [&](const int64_t* rows, int64_t batch, float* values) { rwkv7::decode(model, rows, batch, values); });
+  if (!addresses.all_serve() || !functions->can_decode(model)) return std::nullopt;
+  const c10::DeviceGuard guard(x.device());
+  return step_rows(x, slots, [&](const int64_t* rows, int64_t batch, float* values) {
+    functions->decode(model, rows, batch, values);
+  });
 }
 
 }  // namespace wkv::models

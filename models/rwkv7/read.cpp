@@ -1,5 +1,6 @@
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/DeviceGuard.h>
 
 #include "layers/addresses.h"
 #include "rwkv7/fused.h"
@@ -11,8 +12,9 @@ namespace {
 // One call of read_blocks: x [B, T, C] on its way through the blocks.
 class Rwkv7Reading {
  public:
-  Rwkv7Reading(const at::Tensor& x, ParameterType type, const RWKV7TimeMix& att)
-      : type_(type),
+  Rwkv7Reading(const at::Tensor& x, const rwkv7::Functions& functions, ParameterType type, const RWKV7TimeMix& att)
+      : functions_(functions),
+        type_(type),
         rows_(x.size(0)),
         time_(x.size(1)),
         heads_(att.heads),
@@ -30,7 +32,7 @@ class Rwkv7Reading {
     const at::Tensor input = rows();
     mix(*block.ln2, {ffn.x_k}, {input}, entries[2].tensor);
     const at::Tensor hidden = ffn.key->forward(input);
-    rwkv7::square_relu(type_, hidden.mutable_data_ptr(), hidden.numel());
+    functions_.square_relu(type_, hidden.mutable_data_ptr(), hidden.numel());
     added_ = ffn.value->forward(hidden);
     added_bias_ = at::Tensor();
   }
@@ -49,20 +51,20 @@ class Rwkv7Reading {
     for (const at::Tensor& tensor : mixed) mixed_rows.push_back(tensor.mutable_data_ptr());
     const at::Tensor before = shift.to(options_.dtype()).contiguous();
     shift = at::empty_like(before);
-    rwkv7::mix({.type = type_,
-                .sequences = rows_,
-                .length = time_,
-                .width = heads_ * head_size_,
-                .x = x_.mutable_data_ptr<float>(),
-                .added = added_.defined() ? added_.const_data_ptr() : nullptr,
-                .added_bias = added_bias_.defined() ? added_bias_.const_data_ptr() : nullptr,
-                .norm_weight = norm.weight.const_data_ptr(),
-                .norm_bias = norm.bias.const_data_ptr(),
-                .count = static_cast<int>(mixes.size()),
-                .mixes = mix_rows.data(),
-                .mixed = mixed_rows.data(),
-                .before = before.const_data_ptr(),
-                .after = shift.mutable_data_ptr()});
+    functions_.mix({.type = type_,
+                    .sequences = rows_,
+                    .length = time_,
+                    .width = heads_ * head_size_,
+                    .x = x_.mutable_data_ptr<float>(),
+                    .added = added_.defined() ? added_.const_data_ptr() : nullptr,
+                    .added_bias = added_bias_.defined() ? added_bias_.const_data_ptr() : nullptr,
+                    .norm_weight = norm.weight.const_data_ptr(),
+                    .norm_bias = norm.bias.const_data_ptr(),
+                    .count = static_cast<int>(mixes.size()),
+                    .mixes = mix_rows.data(),
+                    .mixed = mixed_rows.data(),
+                    .before = before.const_data_ptr(),
+                    .after = shift.mutable_data_ptr()});
   }
 
   void mix_time(const RWKV7Block& block, State::Entry* entries) {
@@ -81,24 +83,24 @@ class Rwkv7Reading {
     if (att.layer == 0) first_value_ = v_;
 
     const at::Tensor w = at::empty(x_.sizes(), x_.options()), a = mixed[0], b = mixed[1];  // not needed any more
-    rwkv7::prepare({.type = type_,
-                    .tokens = rows_ * time_,
-                    .heads = heads_,
-                    .head_size = head_size_,
-                    .decay = decay.const_data_ptr(),
-                    .rate = rate.const_data_ptr(),
-                    .residual = residual.defined() ? residual.const_data_ptr() : nullptr,
-                    .w0 = att.w0.const_data_ptr(),
-                    .a0 = att.a0.const_data_ptr(),
-                    .v0 = att.layer == 0 ? nullptr : att.v0.const_data_ptr(),
-                    .k_k = att.k_k.const_data_ptr(),
-                    .k_a = att.k_a.const_data_ptr(),
-                    .first_value = first_value_.const_data_ptr(),
-                    .w = w.mutable_data_ptr<float>(),
-                    .k = k_.mutable_data_ptr(),
-                    .v = v_.mutable_data_ptr(),
-                    .a = a.mutable_data_ptr(),
-                    .b = b.mutable_data_ptr()});
+    functions_.prepare({.type = type_,
+                        .tokens = rows_ * time_,
+                        .heads = heads_,
+                        .head_size = head_size_,
+                        .decay = decay.const_data_ptr(),
+                        .rate = rate.const_data_ptr(),
+                        .residual = residual.defined() ? residual.const_data_ptr() : nullptr,
+                        .w0 = att.w0.const_data_ptr(),
+                        .a0 = att.a0.const_data_ptr(),
+                        .v0 = att.layer == 0 ? nullptr : att.v0.const_data_ptr(),
+                        .k_k = att.k_k.const_data_ptr(),
+                        .k_a = att.k_a.const_data_ptr(),
+                        .first_value = first_value_.const_data_ptr(),
+                        .w = w.mutable_data_ptr<float>(),
+                        .k = k_.mutable_data_ptr(),
+                        .v = v_.mutable_data_ptr(),
+                        .a = a.mutable_data_ptr(),
+                        .b = b.mutable_data_ptr()});
     const auto by_head = [&](const at::Tensor& t) { return t.view({rows_, time_, heads_, head_size_}); };
     std::tie(y_, entries[1].tensor) = ops::wkv7(by_head(r_), by_head(w), by_head(k_), by_head(v_), by_head(a),
                                                 by_head(b), entries[1].tensor, std::nullopt, /*log_decay=*/true);
@@ -106,23 +108,24 @@ class Rwkv7Reading {
 
   at::Tensor gated_output(const RWKV7TimeMix& att) const {
     const at::Tensor gated = rows();
-    rwkv7::finish({.type = type_,
-                   .tokens = rows_ * time_,
-                   .heads = heads_,
-                   .head_size = head_size_,
-                   .eps = eps_,
-                   .y = y_.const_data_ptr(),
-                   .r = r_.const_data_ptr(),
-                   .k = k_.const_data_ptr(),
-                   .v = v_.const_data_ptr(),
-                   .gate = gate_.const_data_ptr(),
-                   .ln_x_weight = att.ln_x->weight.const_data_ptr(),
-                   .ln_x_bias = att.ln_x->bias.const_data_ptr(),
-                   .r_k = att.r_k.const_data_ptr(),
-                   .gated = gated.mutable_data_ptr()});
+    functions_.finish({.type = type_,
+                       .tokens = rows_ * time_,
+                       .heads = heads_,
+                       .head_size = head_size_,
+                       .eps = eps_,
+                       .y = y_.const_data_ptr(),
+                       .r = r_.const_data_ptr(),
+                       .k = k_.const_data_ptr(),
+                       .v = v_.const_data_ptr(),
+                       .gate = gate_.const_data_ptr(),
+                       .ln_x_weight = att.ln_x->weight.const_data_ptr(),
+                       .ln_x_bias = att.ln_x->bias.const_data_ptr(),
+                       .r_k = att.r_k.const_data_ptr(),
+                       .gated = gated.mutable_data_ptr()});
     return att.output->forward(gated);
   }
 
+  const rwkv7::Functions& functions_;
   const ParameterType type_;
   const int64_t rows_, time_, heads_, head_size_;
   const float eps_;
@@ -132,8 +135,8 @@ class Rwkv7Reading {
   at::Tensor r_, k_, v_, y_, gate_, first_value_;  // [B T, C], y_ by head
 };
 
-bool serve(const RWKV7Block& block, at::ScalarType dtype) {
-  Addresses addresses(dtype);
+bool serve(const RWKV7Block& block, const at::Tensor& x) {
+  Addresses addresses(x);
   for (const auto& parameter : block.parameters()) {
     if (parameter.scalar_type() != at::kByte) addresses.parameter(parameter);
   }
@@ -145,13 +148,15 @@ bool serve(const RWKV7Block& block, at::ScalarType dtype) {
 std::optional<at::Tensor> read_blocks(const std::vector<std::shared_ptr<RWKV7Block>>& blocks, const at::Tensor& x,
                                       State& state) {
   const auto type = parameter_type(x.scalar_type());
-  if (!type || !x.is_cpu() || x.numel() == 0 || blocks.empty() || at::GradMode::is_enabled()) return std::nullopt;
+  const rwkv7::Functions* const functions = rwkv7::functions(kind_of(x.device()));
+  if (!type || !functions || x.numel() == 0 || blocks.empty() || at::GradMode::is_enabled()) return std::nullopt;
   const RWKV7TimeMix& att = *blocks.front()->att;
   if (!rwkv7::knows_sizes(att.heads, att.head_size)) return std::nullopt;
   for (const auto& block : blocks) {
-    if (!serve(*block, x.scalar_type())) return std::nullopt;
+    if (!serve(*block, x)) return std::nullopt;
   }
-  Rwkv7Reading reading(x, *type, att);
+  const c10::DeviceGuard guard(x.device());
+  Rwkv7Reading reading(x, *functions, *type, att);
   for (size_t i = 0; i < blocks.size(); ++i) reading.run(*blocks[i], &state.entries[3 * i]);
   return reading.output();
 }

@@ -135,13 +135,14 @@ struct BatchGenerator::Batch {
 
   // A token for every active text, or none where it has ended.
   std::vector<std::optional<int64_t>> draw(const at::Tensor& logits) const {
+    const at::Tensor rows = logits.to(at::kCPU);
     std::vector<std::optional<int64_t>> tokens(active.size());
     at::parallel_for(0, static_cast<int64_t>(active.size()), 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
         const auto index = static_cast<std::size_t>(i);
         Text& t = text(active[index]);
         try {
-          tokens[index] = t.run.draw(logits[i]);
+          tokens[index] = t.run.draw(rows[i]);
         } catch (const Error&) {
           t.failure = std::current_exception();
           t.run.result.finish_reason = "error";

@@ -12,6 +12,7 @@
 #include "core/cuda/sequences.cuh"
 #include "core/cuda/vector.cuh"
 #include "core/stable.h"
+#include "wkv/decode_matrix.h"
 
 namespace wkv::cuda {
 
@@ -26,6 +27,7 @@ inline void check_cuda(cudaError_t error) {
 class Device {
  public:
   explicit Device(const Tensor& x);
+  Device();  // the current one: for functions on raw pointers
 
   // Blocks of the grid and threads of a block, of one dimension each; nothing is launched where there are no blocks.
   template <class... Parameters, class... Arguments>
@@ -47,6 +49,33 @@ class Device {
 #endif
   }
 
+  // The same for a kernel that may begin before the one launched ahead of it has ended (see early_launch.cuh).
+  template <class... Parameters, class... Arguments>
+  void launch_early(void (*kernel)(Parameters...), int64_t blocks, int threads, int64_t shared_bytes,
+                    const Arguments&... arguments) const {
+#ifdef __CUDACC__
+    const auto bytes = static_cast<size_t>(shared_bytes);
+    if (blocks > 0 && blocks <= kMostBlocks && bytes <= kSharedBytesByDefault && begins_early()) {
+      cudaLaunchAttribute early;
+      early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      early.val.programmaticStreamSerializationAllowed = 1;
+      cudaLaunchConfig_t config = {};
+      config.gridDim = static_cast<unsigned>(blocks);
+      config.blockDim = static_cast<unsigned>(threads);
+      config.dynamicSmemBytes = bytes;
+      config.stream = static_cast<cudaStream_t>(stream_);
+      config.attrs = &early;
+      config.numAttrs = 1;
+      check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+      return;
+    }
+#endif
+    launch(kernel, blocks, threads, shared_bytes, arguments...);
+  }
+
+  // Memory of the device for kernels that are launched while the tensor lives.
+  Tensor memory(int64_t bytes) const;
+
   // Those of `batch` rows of `time` tokens, or of cu_seqlens: checked where it is on the CPU, then copied without
   // waiting.
   Sequences sequences(const char* op, int64_t batch, int64_t time, const std::optional<Tensor>& cu_seqlens);
@@ -65,7 +94,11 @@ class Device {
 #endif
 
 #ifdef __CUDACC__
+  explicit Device(int index);
+  bool begins_early() const;
+
   torch::stable::accelerator::DeviceGuard guard_;
+  mutable std::optional<bool> begins_early_;
 #endif
   int index_;
   void* stream_;
@@ -91,6 +124,13 @@ void for_io_type(const Tensor& x, const Run& run) {
       return run(Half{});
   }
 }
+
+// Whose memory the kernels work on.
+#ifdef __CUDACC__
+inline constexpr DeviceKind kDevice = DeviceKind::kCuda;
+#else
+inline constexpr DeviceKind kDevice = DeviceKind::kCpu;
+#endif
 
 template <class T>
 T* data(const Tensor& x) {

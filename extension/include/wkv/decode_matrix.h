@@ -4,6 +4,9 @@
 
 namespace wkv {
 
+// Where the memory is. What works on CUDA's does so on the current device and on PyTorch's current stream of it.
+enum class DeviceKind { kCpu, kCuda };
+
 // How the parameters are kept that are no large matrices.
 enum class ParameterType { kFloat, kBFloat16, kHalf };
 
@@ -17,6 +20,7 @@ struct DecodeMatrix {
 
 // The pools of a layer's states: shifts [C] of the parameters' type, wkv fp32; strides between slots in elements.
 struct DecodeStates {
+  int64_t slots;
   void *att_shift, *ffn_shift;
   float* wkv;
   int64_t att_shift_stride, ffn_shift_stride, wkv_stride;

@@ -22,11 +22,16 @@ struct Decode {
   int64_t layer_count;
 };
 
-// The sizes that the step is for: C and the channel mix's width are multiples of 64.
-WKV_API bool can_decode(const Decode& model);
-
-// x [batch, C]: of the embedded tokens, normalised by ln0; becomes what ln_out is to be given. slots: row i's state is
-// the pools' row slots[i]; distinct and within the pools. Up to kMostDecodeRows rows.
-WKV_API void decode(const Decode& model, const int64_t* slots, int64_t batch, float* x);
+struct Functions {
+  // The sizes that the step is for: C and the channel mix's width are multiples of 64. On CUDA, no matrix is packed.
+  bool (*can_decode)(const Decode& model);
+  // x [batch, C]: of the embedded tokens, normalised by ln0; becomes what ln_out is to be given. slots: row i's state
+  // is the pools' row slots[i]; distinct and within the pools (on CUDA, one that is not is not written). Up to
+  // kMostDecodeRows rows.
+  void (*decode)(const Decode& model, const int64_t* slots, int64_t batch, float* x);
+};
+// Null: there are none, as this library was built without.
+WKV_API const Functions* functions(DeviceKind kind);
+WKV_API void register_functions(DeviceKind kind, const Functions* functions);
 
 }  // namespace wkv::rwkv4

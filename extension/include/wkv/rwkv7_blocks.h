@@ -38,12 +38,6 @@ struct Decode {
 
 // The sizes that all of this is for: C a multiple of 64, a head's of 32 and up to 256.
 WKV_API bool knows_sizes(int64_t heads, int64_t head_size);
-// Whether the step can be used: it needs a channel mix whose width is a multiple of 64, too.
-WKV_API bool can_decode(const Decode& model);
-
-// x [batch, C]: of the embedded tokens, normalised by ln0; becomes what ln_out is to be given. slots: row i's state is
-// the pools' row slots[i]; distinct and within the pools. Up to kMostDecodeRows rows.
-WKV_API void decode(const Decode& model, const int64_t* slots, int64_t batch, float* x);
 
 // --- the parts of a block for many tokens; rows of tokens [tokens, C] are of P unless they are float ---
 
@@ -60,7 +54,6 @@ struct Mix {
   const void* before;  // [sequences, C]: what the first tokens' predecessors had, normalised
   void* after;         // ... and the last tokens; elsewhere
 };
-WKV_API void mix(const Mix&);
 
 // The inputs of the recurrence from the products of the mixed rows: its log decay w, and k, v, a, b.
 struct Prepare {
@@ -73,7 +66,6 @@ struct Prepare {
   void *k, *v;  // in place
   void *a, *b;
 };
-WKV_API void prepare(const Prepare&);
 
 // gated = (y normalised by heads + bonus) * gate
 struct Finish {
@@ -84,9 +76,25 @@ struct Finish {
   const void *ln_x_weight, *ln_x_bias, *r_k;  // [C]
   void* gated;
 };
-WKV_API void finish(const Finish&);
 
-// x = max(x, 0)^2
-WKV_API void square_relu(ParameterType type, void* x, int64_t count);
+// --- the functions ---
+
+struct Functions {
+  // Whether the step can be used: it needs a channel mix whose width is a multiple of 64, too; on CUDA, matrices that
+  // are not packed.
+  bool (*can_decode)(const Decode& model);
+  // x [batch, C]: of the embedded tokens, normalised by ln0; becomes what ln_out is to be given. slots: row i's state
+  // is the pools' row slots[i]; distinct and within the pools (on CUDA, one that is not is not written). Up to
+  // kMostDecodeRows rows.
+  void (*decode)(const Decode& model, const int64_t* slots, int64_t batch, float* x);
+  void (*mix)(const Mix&);
+  void (*prepare)(const Prepare&);
+  void (*finish)(const Finish&);
+  // x = max(x, 0)^2
+  void (*square_relu)(ParameterType type, void* x, int64_t count);
+};
+// Null: there are none, as this library was built without.
+WKV_API const Functions* functions(DeviceKind kind);
+WKV_API void register_functions(DeviceKind kind, const Functions* functions);
 
 }  // namespace wkv::rwkv7

@@ -143,7 +143,8 @@ class Model:
         """One more token for some of many sequences: tokens int64 [B] -> logits [B, V].
 
         pool: a state whose rows are slots (`model.initial_state(slots)`); tokens[i] goes to row slots[i], distinct, which
-        is read and written in place. A sequence enters with `pool.put([slot], state)`.
+        is read and written in place. A sequence enters with `pool.put([slot], state)`. On a GPU nobody looks at tokens
+        and slots that lie there, and only RRWKV waits for it; see `wkv.cuda.DecodeGraph`.
         """
         return self._handle.decode(tokens, pool._handle, slots)
 
