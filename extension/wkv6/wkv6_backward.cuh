@@ -20,6 +20,12 @@ constexpr int wkv6_backward_values(int keys) {
   return std::is_same_v<acc_t, double> ? 16 : keys > 128 ? 32 : keys > 80 ? 64 : keys;
 }
 
+// Blocks of a multiprocessor, to wait for memory in turn: as many as their registers allow without spills.
+template <class io_t>
+constexpr int wkv6_backward_blocks(int keys) {
+  return keys <= 64 && !std::is_same_v<io_t, double> ? 3 : 1;
+}
+
 template <class acc_t>
 struct Wkv6BackwardInputs {
   const void* y;             // dL/dy [tokens, heads, value], of the io dtype
@@ -38,9 +44,8 @@ constexpr int64_t wkv6_backward_elements() {
 }
 
 template <class io_t, int kKeys>
-__global__ __launch_bounds__(2 * kKeys) void wkv6_backward_kernel(Wkv6Inputs in, Wkv6Grid grid,
-                                                                  Wkv6BackwardInputs<accumulate_t<io_t>> from,
-                                                                  Wkv6GradientRows to) {
+__global__ __launch_bounds__(2 * kKeys, (wkv6_backward_blocks<io_t>(kKeys))) void wkv6_backward_kernel(
+    Wkv6Inputs in, Wkv6Grid grid, Wkv6BackwardInputs<accumulate_t<io_t>> from, Wkv6GradientRows to) {
   using acc_t = accumulate_t<io_t>;
   using Chunk = Wkv6Chunk<io_t, kKeys>;
   constexpr bool kExact = std::is_same_v<io_t, float>;
@@ -77,9 +82,6 @@ __global__ __launch_bounds__(2 * kKeys) void wkv6_backward_kernel(Wkv6Inputs in,
   for (int64_t t0 = (task.length - 1) / kWkv6Chunk * kWkv6Chunk; t0 >= 0 && task.length > 0; t0 -= kWkv6Chunk) {
     const int count = task.count(t0);
     const Wkv6Rows<io_t> rows(in, task, t0, first_value);
-    StateTile state;
-    state.clear();
-    for_each_of_state(state, [&](int64_t at, acc_t& x) { x = from.checkpoints[task.state_at(in, t0) + at]; });
     chunk.load(in, rows, count);
     wkv6_load_values<io_t>(rows.v, rows.value_stride, count, existing, kValues, kValueStride, v);
     wkv6_load_values<io_t>(static_cast<const io_t*>(from.y) + task.row(t0) * in.value_size + first_value,
@@ -87,6 +89,9 @@ __global__ __launch_bounds__(2 * kKeys) void wkv6_backward_kernel(Wkv6Inputs in,
     gradient.for_each([&](int key, int value, acc_t& x) { z[(my_key + key) * kValueStride + value] = x; });
     __syncthreads();
 
+    StateTile state;
+    state.clear();
+    for_each_of_state(state, [&](int64_t at, acc_t& x) { x = from.checkpoints[task.state_at(in, t0) + at]; });
     chunk.multiply_pairs();
     const auto g_of = [&](int t, int value) { return g[t * kValueStride + value]; };
     const auto g_to = [&](int value, int t) { return g[t * kValueStride + value]; };
@@ -140,7 +145,7 @@ __global__ __launch_bounds__(2 * kKeys) void wkv6_backward_kernel(Wkv6Inputs in,
     pair_work.add_chunk(chunk, pair_gradients, total_gradients, t0, count);
     __syncthreads();
   }
-  pair_work.finish();
+  pair_work.finish(grid);
   if (from.state_before) {
     for_each_of_state(gradient, [&](int64_t at, acc_t& x) { from.state_before[task.state(in) + at] = x; });
   }

@@ -39,8 +39,7 @@ class Wkv6PairGradients {
       : in_(in),
         task_(task),
         to_(to),
-        part_(task.direction * grid.value_parts + task.part),
-        sequences_(grid.sequences.count),
+        part_(task.direction * static_cast<int>(grid.value_parts) + task.part),
         key_(static_cast<int>(threadIdx.x) / 2),
         odd_(threadIdx.x % 2 == 1),
         u_(0),
@@ -50,18 +49,16 @@ class Wkv6PairGradients {
   __device__ void add_chunk(const Chunk& chunk, const acc_t* pair_gradients, const acc_t* total_gradients, int64_t t0,
                             int count) {
     constexpr int L = kWkv6Chunk, kStride = Chunk::kStride;
-    acc_t r[L], d[L], of_r[L] = {}, of_decay[L] = {}, carried[L];
+    acc_t d[L], of_r[L] = {}, of_decay[L] = {}, carried[L];
+    const auto r_of = [&](int t) { return chunk.r[t * kStride + key_]; };
     const auto of_pair = [&](int t, int s) { return pair_gradients[t * Chunk::kPairStride + s]; };
 #pragma unroll
-    for (int t = 0; t < L; ++t) {
-      r[t] = chunk.r[t * kStride + key_];
-      d[t] = chunk.d[t * kStride + key_];
-    }
+    for (int t = 0; t < L; ++t) d[t] = chunk.d[t * kStride + key_];
 
 #pragma unroll
     for (int pair = 0; pair < L; pair += 2) {
       const int s = pair + odd_;
-      const acc_t k = chunk.k[s * kStride + key_], r_s = odd_ ? r[pair + 1] : r[pair];
+      const acc_t k = chunk.k[s * kStride + key_], r_s = r_of(s);
       carried[pair + 1] = odd_ ? k : d[pair + 1] * k;
       of_r[pair + 1] += odd_ ? acc_t{0} : of_pair(pair + 1, pair) * k;
 #pragma unroll
@@ -73,11 +70,11 @@ class Wkv6PairGradients {
 #pragma unroll
       for (int t = L - 1; t > pair + 1; --t) {
         of_decay[t] += carried[t] * of_carried;
-        of_carried = of_pair(t, s) * r[t] + d[t] * of_carried;
+        of_carried = of_pair(t, s) * r_of(t) + d[t] * of_carried;
       }
       if (!odd_) {
         of_decay[pair + 1] += carried[pair + 1] * of_carried;
-        of_carried = of_pair(pair + 1, pair) * r[pair + 1] + d[pair + 1] * of_carried;
+        of_carried = of_pair(pair + 1, pair) * r_of(pair + 1) + d[pair + 1] * of_carried;
       }
       const acc_t own = of_pair(s, s), bonus = own * chunk.u[key_];
       if (odd_) {
@@ -101,7 +98,7 @@ class Wkv6PairGradients {
         of_decay[t] += carried[t] * of_carried;
         of_r[t] += of_read * (t > 0 ? carried[t > 0 ? t - 1 : 0] : acc_t{1});
       }
-      of_carried = of_read * r[t] + d[t] * of_carried;
+      of_carried = of_read * r_of(t) + d[t] * of_carried;
     }
 
 #pragma unroll
@@ -120,8 +117,8 @@ class Wkv6PairGradients {
     }
   }
   // After all chunks.
-  __device__ void finish() const {
-    const int64_t at = task_.head * in_.key_size + key_, part = part_ * sequences_ + task_.sequence;
+  __device__ void finish(const Wkv6Grid& grid) const {
+    const int64_t at = task_.head * in_.key_size + key_, part = part_ * grid.sequences.count + task_.sequence;
     const acc_t u = warp_sum<2>(u_), w = warp_sum<2>(constant_decay_);
     if (odd_ || key_ >= in_.key_size) return;
     to_.u.template store<io_t>(part, at, task_.from_right() ? acc_t{0} : u);
@@ -141,8 +138,7 @@ class Wkv6PairGradients {
   const Wkv6Inputs& in_;
   const Wkv6Task& task_;
   const Wkv6GradientRows& to_;
-  int64_t part_, sequences_;
-  int key_;
+  int part_, key_;
   bool odd_;
   acc_t u_, constant_decay_;
 };

@@ -35,18 +35,18 @@ struct Wkv6Forward {
 
 // What the block has to do.
 struct Wkv6Task {
-  int64_t part, head, sequence, direction;
-  int64_t length, first_row, row_step;
+  int part, head, direction;
+  int64_t sequence, length, first_row, row_step;
   int64_t checkpoint;  // of the first chunk
 
   __device__ Wkv6Task(const Wkv6Inputs& in, const Wkv6Grid& grid) {
     int64_t block = blockIdx.x;
-    part = block % grid.value_parts;
+    part = static_cast<int>(block % grid.value_parts);
     block /= grid.value_parts;
-    head = block % in.heads;
+    head = static_cast<int>(block % in.heads);
     block /= in.heads;
     sequence = block % grid.sequences.count;
-    direction = block / grid.sequences.count;
+    direction = static_cast<int>(block / grid.sequences.count);
     const Sequence tokens = grid.sequences[sequence];
     length = tokens.length;
     first_row = (tokens.first_token + (from_right() ? length - 1 : 0)) * in.heads + head;
