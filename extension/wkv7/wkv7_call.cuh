@@ -1,10 +1,24 @@
 // A call of wkv7 or its backward on CUDA: contiguous arguments and what the kernels take of them.
 #pragma once
 #include "core/cuda/launch.h"
+#include "wkv7/wkv7_chunk.cuh"
 #include "wkv7/wkv7_recurrent.cuh"
 
 namespace wkv::cuda {
 
+template <int kSize>
+using Size = std::integral_constant<int, kSize>;
+
+// run(Size<n>{}) for the smallest n of kSizes, which ascend, that is not below `size`.
+template <int kFirst, int... kRest, class Run>
+void for_size(int64_t size, const Run& run) {
+  if constexpr (sizeof...(kRest) == 0) {
+    run(Size<kFirst>{});
+  } else {
+    if (size <= kFirst) return run(Size<kFirst>{});
+    for_size<kRest...>(size, run);
+  }
+}
 struct Wkv7Call {
   using OptionalTensor = std::optional<Tensor>;
 
@@ -42,6 +56,30 @@ struct Wkv7Call {
   std::vector<int64_t> state_shape() const {
     return {batch.sequences.count, batch.in.heads, batch.in.value_size, batch.in.key_size};
   }
+
+  // Whether the chunked kernels are for this call. They are for sequences of some chunks: a token alone costs them as
+  // much as 16.
+  bool chunked() const {
+    const bool possible = r.scalar_type() != ScalarType::Double && chunked_size() <= kWkv7MostChunkedSize;
+    const Form wish = wished_form();
+    return possible && (wish == Form::kByShape ? longest() >= 2 * kWkv7Chunk : wish == Form::kChunked);
+  }
+  template <class Run>
+  void for_chunked_kernel(const Run& run) const {
+    for_size<32, 64, kWkv7MostChunkedSize>(chunked_size(), [&](auto size) {
+      switch (io_type(r)) {
+        case IoType::kBFloat16:
+          return run(BFloat16{}, size);
+        case IoType::kHalf:
+          return run(Half{}, size);
+        default:
+          return run(float{}, size);
+      }
+    });
+  }
+
+ private:
+  int64_t chunked_size() const { return std::max(batch.in.key_size, batch.in.value_size); }
 };
 
 // In the form that the call's shape asks for.

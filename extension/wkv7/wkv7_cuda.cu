@@ -1,6 +1,7 @@
 // wkv7 and wkv7_decode_ on CUDA.
 #include "wkv7/wkv7_call.cuh"
 #include "wkv7/wkv7_check.h"
+#include "wkv7/wkv7_chunked.cuh"
 #include "wkv7/wkv7_decode_check.h"
 #include "wkv7/wkv7_one_token.cuh"
 #include "wkv7/wkv7_recurrent.cuh"
@@ -10,19 +11,6 @@ namespace {
 
 using OptionalTensor = std::optional<Tensor>;
 
-template <int kSize>
-using Size = std::integral_constant<int, kSize>;
-
-// run(Size<n>{}) for the smallest n of kSizes, which ascend, that is not below `size`.
-template <int kFirst, int... kRest, class Run>
-void for_size(int64_t size, const Run& run) {
-  if constexpr (sizeof...(kRest) == 0) {
-    run(Size<kFirst>{});
-  } else {
-    if (size <= kFirst) return run(Size<kFirst>{});
-    for_size<kRest...>(size, run);
-  }
-}
 template <class io_t, class Run>
 void for_key_size(int64_t size, const Run& run) {
   if constexpr (std::is_same_v<io_t, double>) {
@@ -117,7 +105,14 @@ Tensor wkv7_decode(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, T
 
 }  // namespace
 
-void launch_wkv7_forward(const Wkv7Call& call, const Wkv7ForwardOutputs& out) { launch_recurrent(call, out); }
+void launch_wkv7_forward(const Wkv7Call& call, const Wkv7ForwardOutputs& out) {
+  if (!call.chunked()) return launch_recurrent(call, out);
+  call.for_chunked_kernel([&](auto io, auto size) {
+    using Chunk = Wkv7Chunk<decltype(io), size()>;
+    call.device.launch(wkv7_chunked_kernel<decltype(io), size()>, call.sequence_heads(), Chunk::kThreads,
+                       kWkv7ChunkedSharedBytes<decltype(io), size()>, call.batch, out);
+  });
+}
 
 }  // namespace wkv::cuda
 
