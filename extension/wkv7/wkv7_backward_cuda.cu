@@ -1,6 +1,7 @@
 // The backward of wkv7 on CUDA.
 #include "wkv7/wkv7_call.cuh"
 #include "wkv7/wkv7_check.h"
+#include "wkv7/wkv7_chunked_backward.cuh"
 #include "wkv7/wkv7_recurrent_backward.cuh"
 
 namespace wkv::cuda {
@@ -26,6 +27,14 @@ void launch_recurrent(const Wkv7Call& call, const Wkv7BackwardCall& grad) {
   });
 }
 
+void launch_chunked(const Wkv7Call& call, const Wkv7BackwardCall& grad) {
+  call.for_chunked_kernel([&](auto io, auto size) {
+    call.device.launch(wkv7_chunked_backward_kernel<decltype(io), size()>, call.sequence_heads(),
+                       Wkv7Chunk<decltype(io), size()>::kThreads,
+                       Wkv7ChunkedBackward<decltype(io), size()>::kSharedBytes, call.batch, grad);
+  });
+}
+
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward(
     Tensor grad_y, Tensor grad_state, Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, OptionalTensor state,
     OptionalTensor cu_seqlens, bool log_decay) {
@@ -44,16 +53,21 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
   const Tensor checkpoints =
       new_empty(grad_y, {slots, batch.in.heads, batch.in.value_size, batch.in.key_size}, state_type(call.r));
   launch_wkv7_forward(call, {.y = nullptr, .state_after = nullptr, .checkpoints = checkpoints.mutable_data_ptr()});
-  launch_recurrent(call, {.grad_y = grad_y.const_data_ptr(),
-                          .grad_state = grad_state.const_data_ptr(),
-                          .r = grad_r.mutable_data_ptr(),
-                          .w = grad_w.mutable_data_ptr(),
-                          .k = grad_k.mutable_data_ptr(),
-                          .v = grad_v.mutable_data_ptr(),
-                          .a = grad_a.mutable_data_ptr(),
-                          .b = grad_b.mutable_data_ptr(),
-                          .state_before = call.state ? grad_before.mutable_data_ptr() : nullptr,
-                          .checkpoints = checkpoints.const_data_ptr()});
+  const Wkv7BackwardCall grad{.grad_y = grad_y.const_data_ptr(),
+                              .grad_state = grad_state.const_data_ptr(),
+                              .r = grad_r.mutable_data_ptr(),
+                              .w = grad_w.mutable_data_ptr(),
+                              .k = grad_k.mutable_data_ptr(),
+                              .v = grad_v.mutable_data_ptr(),
+                              .a = grad_a.mutable_data_ptr(),
+                              .b = grad_b.mutable_data_ptr(),
+                              .state_before = call.state ? grad_before.mutable_data_ptr() : nullptr,
+                              .checkpoints = checkpoints.const_data_ptr()};
+  if (call.chunked()) {
+    launch_chunked(call, grad);
+  } else {
+    launch_recurrent(call, grad);
+  }
   return {grad_r, grad_w, grad_k, grad_v, grad_a, grad_b, grad_before};
 }
 

@@ -16,7 +16,11 @@ struct Wkv7ForwardOutputs {
 template <class io_t, int kKeys>
 struct Wkv7RecurrentShape {
   static constexpr int kKeyBytes = kKeys * static_cast<int>(sizeof(accumulate_t<io_t>));
-  static constexpr int kLanes = kKeyBytes <= 256 ? 1 : kKeyBytes <= 512 ? 2 : kKeyBytes <= 1024 ? 4 : 8;    // of a row
+  static constexpr int kLanes = kKeyBytes <= 128    ? 1
+                                : kKeyBytes <= 256  ? 2
+                                : kKeyBytes <= 512  ? 4
+                                : kKeyBytes <= 1024 ? 8
+                                                    : 16;                                                   // of a row
   static constexpr int kTokens = kKeyBytes <= 256 ? 16 : kKeyBytes <= 512 ? 8 : kKeyBytes <= 1024 ? 4 : 2;  // of a tile
   static constexpr int kMostThreads = 256;
   using Tile = Wkv7Tile<io_t, kKeys, kTokens>;
