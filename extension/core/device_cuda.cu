@@ -53,10 +53,16 @@ int Device::multiprocessors() const {
   STD_CUDA_CHECK(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, index_));
   return count;
 }
+int64_t Device::most_shared_bytes() const {
+  int bytes = 0;
+  STD_CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index_));
+  return bytes;
+}
 #else
 Device::Device(const Tensor&) : index_(0), stream_(nullptr) {}
 
 int Device::multiprocessors() const { return 132; }  // an H100's
+int64_t Device::most_shared_bytes() const { return 227 << 10; }
 
 uint64_t Device::host_seed() {
   static const char* const seed = std::getenv("WKV_CUDA_ON_HOST_SEED");

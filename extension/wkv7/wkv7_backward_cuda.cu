@@ -13,25 +13,24 @@ void launch_recurrent(const Wkv7Call& call, const Wkv7BackwardCall& grad) {
   const int64_t N = call.batch.in.key_size, M = call.batch.in.value_size, blocks = call.sequence_heads();
   const int64_t chunk = std::clamp<int64_t>(call.longest(), 1, kWkv7Chunk);
   const Tensor states = new_empty(call.v, {blocks, chunk, M, N}, state_type(call.r));
-  // Half of a multiprocessor's shared memory, or G goes to global memory.
-  constexpr int64_t kSharedBytes = 113 << 10;
-  const int64_t rows = wkv7_recurrent_backward_shared(N, M, chunk), bytes = element_bytes(states);
-  const bool shared = (rows + M * N) * bytes <= kSharedBytes;
-  const Tensor grad_state = new_empty(call.v, {shared ? 0 : blocks, M, N}, state_type(call.r));
-  const Wkv7RecurrentScratch scratch{.states = states.mutable_data_ptr(),
-                                     .grad_state = shared ? nullptr : grad_state.mutable_data_ptr(),
-                                     .chunk = chunk};
-  for_io_type(call.r, [&](auto type) {
-    call.device.launch(wkv7_recurrent_backward_kernel<decltype(type)>, blocks, kWkv7BackwardThreads,
-                       (shared ? rows + M * N : rows) * bytes, call.batch, grad, scratch);
+  const int64_t work = wkv7_recurrent_work(N, M, chunk), work_bytes = work * element_bytes(states);
+  const bool shared = work_bytes <= call.device.most_shared_bytes();
+  const Tensor in_memory = new_empty(call.v, {shared ? 0 : blocks, work}, state_type(call.r));
+  const Wkv7RecurrentScratch scratch{
+      .states = states.mutable_data_ptr(), .work = shared ? nullptr : in_memory.mutable_data_ptr(), .chunk = chunk};
+  for_io_type(call.r, [&](auto io) {
+    call.device.launch(wkv7_recurrent_backward_kernel<decltype(io)>, blocks, kWkv7BackwardThreads,
+                       shared ? work_bytes : 0, call.batch, grad, scratch);
   });
 }
 
-void launch_chunked(const Wkv7Call& call, const Wkv7BackwardCall& grad) {
-  call.for_chunked_kernel([&](auto io, auto size) {
+bool launch_chunked(const Wkv7Call& call, const Wkv7BackwardCall& grad) {
+  return call.launch_chunked([&](auto io, auto size) {
+    constexpr int kSharedBytes = Wkv7ChunkedBackward<decltype(io), size()>::kSharedBytes;
+    if (kSharedBytes > call.device.most_shared_bytes()) return false;
     call.device.launch(wkv7_chunked_backward_kernel<decltype(io), size()>, call.sequence_heads(),
-                       Wkv7Chunk<decltype(io), size()>::kThreads,
-                       Wkv7ChunkedBackward<decltype(io), size()>::kSharedBytes, call.batch, grad);
+                       Wkv7Chunk<decltype(io), size()>::kThreads, kSharedBytes, call.batch, grad);
+    return true;
   });
 }
 
@@ -63,11 +62,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> wkv7_backward
                               .b = grad_b.mutable_data_ptr(),
                               .state_before = call.state ? grad_before.mutable_data_ptr() : nullptr,
                               .checkpoints = checkpoints.const_data_ptr()};
-  if (call.chunked()) {
-    launch_chunked(call, grad);
-  } else {
-    launch_recurrent(call, grad);
-  }
+  if (!launch_chunked(call, grad)) launch_recurrent(call, grad);
   return {grad_r, grad_w, grad_k, grad_v, grad_a, grad_b, grad_before};
 }
 

@@ -19,6 +19,7 @@ void for_size(int64_t size, const Run& run) {
     for_size<kRest...>(size, run);
   }
 }
+
 struct Wkv7Call {
   using OptionalTensor = std::optional<Tensor>;
 
@@ -57,29 +58,24 @@ struct Wkv7Call {
     return {batch.sequences.count, batch.in.heads, batch.in.value_size, batch.in.key_size};
   }
 
-  // Whether the chunked kernels are for this call. They are for sequences of some chunks: a token alone costs them as
+  // Calls launch(io_t{}, Size<n>{}), which returns whether the device has the shared memory for it, where chunked
+  // kernels are for this call; else returns false. They are for sequences of some chunks: a token alone costs them as
   // much as 16.
-  bool chunked() const {
-    const bool possible = r.scalar_type() != ScalarType::Double && chunked_size() <= kWkv7MostChunkedSize;
+  template <class Launch>
+  bool launch_chunked(const Launch& launch) const {
+    const int64_t size = std::max(batch.in.key_size, batch.in.value_size);
     const Form wish = wished_form();
-    return possible && (wish == Form::kByShape ? longest() >= 2 * kWkv7Chunk : wish == Form::kChunked);
+    bool launched = false;
+    if (size <= kWkv7MostChunkedSize &&
+        (wish == Form::kByShape ? longest() >= 2 * kWkv7Chunk : wish == Form::kChunked)) {
+      for_size<32, 64, kWkv7MostChunkedSize>(size, [&](auto compiled_size) {
+        for_io_type(r, [&](auto io) {
+          if constexpr (!std::is_same_v<decltype(io), double>) launched = launch(io, compiled_size);
+        });
+      });
+    }
+    return launched;
   }
-  template <class Run>
-  void for_chunked_kernel(const Run& run) const {
-    for_size<32, 64, kWkv7MostChunkedSize>(chunked_size(), [&](auto size) {
-      switch (io_type(r)) {
-        case IoType::kBFloat16:
-          return run(BFloat16{}, size);
-        case IoType::kHalf:
-          return run(Half{}, size);
-        default:
-          return run(float{}, size);
-      }
-    });
-  }
-
- private:
-  int64_t chunked_size() const { return std::max(batch.in.key_size, batch.in.value_size); }
 };
 
 // In the form that the call's shape asks for.

@@ -31,7 +31,7 @@ struct Wkv7Chunk {
 
     __device__ explicit Matrices(float* shared)
         : Aab(shared), Aak(Aab + kMatrix), Arb(Aak + kMatrix), Ark(Arb + kMatrix), T(Ark + kMatrix) {}
-    // Once: what is above the diagonals stays zero.
+    // What is above the diagonals stays zero.
     __device__ void clear() const {
       for (int i = thread(); i < 5 * kMatrix; i += kThreads) Aab[i] = 0;
     }
@@ -153,7 +153,7 @@ struct Wkv7Chunk {
     return sa;
   }
 
-  // S <- S P_L + left_k^T k + left_b^T b, or the same for its gradient.
+  // S P_L, or the same of its gradient.
   __device__ static void scale_keys(State& state, const float* factors) {
     state.for_each([&](int, int key, float& s) { s *= factors[key]; });
   }

@@ -5,8 +5,8 @@
 //   dArb = dY SA^T,  dArk = dY V^T,  dAab = dZ SA^T,  dAak = dZ V^T,  of which the lower triangles count
 // From these, key by key: the decayed u_t = D_st k_s of a token s is read at the tokens t >= s (r), t + 1 (a) and at
 // the chunk's end, so its gradient q goes back from there, with t:
-//   q_t = d_{t+1} q_{t+1} + dArk_ts r_t + dAak_(t+1)s a_{t+1},  q_L = dK~_s;   dk_s = q_s,  dlog d_t += q_t u_t for t >
-//   s
+//   q_t = d_{t+1} q_{t+1} + dArk_ts r_t + dAak_(t+1)s a_{t+1},   q_L = dK~_s;
+//   dk_s = q_s,   dlog d_t += q_t u_t for t > s
 // and likewise for b and for the state before the chunk. So no gradient of a decay is a difference of larger sums, and
 // nothing is divided by a decay.
 //
@@ -25,15 +25,18 @@ class Wkv7ChunkedBackward {
   using Values = typename Chunk::Values;
   static constexpr bool kExact = Chunk::kExact;
   static constexpr int kStride = Chunk::kStride, kRows = Chunk::kRows, kTokens = kWkv7Chunk;
-  static constexpr int kPairs = 4 * kTokens * kTokens;
+  static_assert(4 * kTokens * kTokens <= Chunk::kMatrices);
   // The rows of the next chunk are under way where G and the rows of SA and dZ of this one were.
   static constexpr int kShared = kSize * kStride + 2 * kRows;
   static constexpr int kRawBytes = Tile::kRawBytes + 2 * Chunk::kRawValues * static_cast<int>(sizeof(io_t));
   static constexpr int kPassing = kShared * 4 > kRawBytes ? kShared * 4 : kRawBytes;
+  // Where there is room for S in shared memory, it comes there; else it is read where it is.
+  static constexpr bool kStateInShared = kSize <= 64;
+  static constexpr int kState = kStateInShared ? kSize * kStride : 0;
 
  public:
   static constexpr int kSharedBytes =
-      Tile::kBytes + (6 * kRows + 3 * kSize + Chunk::kMatrices + kPairs) * static_cast<int>(sizeof(float)) + kPassing;
+      Tile::kBytes + (6 * kRows + 3 * kSize + Chunk::kMatrices + kState) * static_cast<int>(sizeof(float)) + kPassing;
 
   __device__ Wkv7ChunkedBackward(const Wkv7Batch& batch, const Wkv7BackwardCall& call)
       : in_(batch.in),
@@ -49,14 +52,14 @@ class Wkv7ChunkedBackward {
         end_(g_ + kRows),
         grad_end_(end_ + kSize),
         matrices_(grad_end_ + 2 * kSize),
-        pairs_(matrices_.Aab + Chunk::kMatrices),
-        sa_(pairs_ + kPairs),
+        pairs_(matrices_.Aab),
+        S_rows_(pairs_ + Chunk::kMatrices),
+        sa_(S_rows_ + kState),
         z_(sa_ + kRows),
         G_rows_(z_ + kRows) {}
 
   __device__ void run() {
-    matrices_.clear();
-    for (int i = thread_; i < kPairs; i += Chunk::kThreads) pairs_[i] = 0;
+    for (int i = thread_; i < kState; i += Chunk::kThreads) S_rows_[i] = 0;
     Chunk::load_state(G_, head_, static_cast<const float*>(call_.grad_state) + head_.state());
     const int64_t length = head_.sequence.length, last = (length - 1) / kTokens * kTokens;
     if (length > 0) fetch(last);
@@ -93,24 +96,35 @@ class Wkv7ChunkedBackward {
     const int tokens = tokens_at(first);
     wait_for_copies<0>();
     __syncthreads();
+    matrices_.clear();
     x_.take(raw(), in_, tokens);
     Chunk::take_values(v_, raw_values(), head_, tokens);
     Chunk::take_values(g_, raw_values() + Chunk::kRawValues, head_, tokens);
     __syncthreads();
+    if constexpr (kStateInShared) {
+      fetch_rows<kSize, kStride>(S_rows_, before_, in_.key_size, static_cast<int>(in_.value_size),
+                                 static_cast<int>(in_.key_size));
+      commit_copies();
+    }
     Chunk::multiply_pairs(x_, matrices_);
     Chunk::decay_rows(x_, r_, a_, k_, b_, end_);
     G_.for_each([&](int row, int key, float& g) { G_rows_[(Chunk::first_value() + row) * kStride + key] = g; });
     __syncthreads();
     if (thread_ < 32) Chunk::invert(matrices_);
+    wait_for_copies<0>();
     __syncthreads();
   }
 
-  // A row of the state before the chunk; a function for products.
-  __device__ auto state_rows(int64_t first_row, int first_key) const {
-    return [=, this](int row, int column) {
-      const int64_t j = first_row + row, i = first_key + column;
-      return j < in_.value_size && i < in_.key_size ? before_[j * in_.key_size + i] : 0.0f;
-    };
+  // S from a row and a key on; a function for products.
+  __device__ auto state_rows(int64_t first_row, int64_t first_key) const {
+    if constexpr (kStateInShared) {
+      return Chunk::rows(S_rows_ + first_row * kStride + first_key);
+    } else {
+      return [=, this](int row, int column) {
+        const int64_t j = first_row + row, i = first_key + column;
+        return j < in_.value_size && i < in_.key_size ? before_[j * in_.key_size + i] : 0.0f;
+      };
+    }
   }
 
   // What sums over keys and tokens, of this warp's values: SA and dZ, dV, and G from that of the state after the chunk
@@ -119,7 +133,7 @@ class Wkv7ChunkedBackward {
     const int value = Chunk::first_value();
     const auto g_columns = Chunk::transposed_rows(g_, value);
     Values sa = Chunk::solve(matrices_, v_, [&](Values& sum) {
-      sum.template add_product<kExact>(kSize, state_rows(value, 0), Chunk::transposed_rows(a_));
+      sum.template add_product<kExact>(keys_, state_rows(value, 0), Chunk::transposed_rows(a_));
     });
     Values grad_sa, z, grad_v;
     grad_sa.clear();
@@ -145,7 +159,7 @@ class Wkv7ChunkedBackward {
     for (int n = thread_ / 32; n < 4; n += Chunk::kThreads / 32) {
       Values pairs;  // [t][s]: dArk, dArb, dAak, dAab
       pairs.clear();
-      pairs.template add_product<kExact>(kSize, Chunk::rows(n < 2 ? g_ : z_),
+      pairs.template add_product<kExact>(values_, Chunk::rows(n < 2 ? g_ : z_),
                                          Chunk::transposed_rows(n % 2 == 0 ? v_ : sa_));
       // Beside what token t reads of s by r, what t + 1 reads by a: both are of the decay up to t.
       const int back = n < 2 ? 0 : 1;
@@ -158,7 +172,7 @@ class Wkv7ChunkedBackward {
     const auto multiply = [&](float* to, const float* left, const auto& right) {
       Values sum;  // [16 tokens, 16 keys]
       sum.clear();
-      sum.template add_product<kExact>(kSize, Chunk::rows(left), right);
+      sum.template add_product<kExact>(values_, Chunk::rows(left), right);
       sum.for_each([&](int token, int column, float& x) { to[token * kStride + key + column] = x; });
     };
     multiply(r_, g_, state_rows(0, key));
@@ -258,12 +272,16 @@ class Wkv7ChunkedBackward {
   const Wkv7BackwardCall call_;
   const Wkv7Head head_;
   const int thread_ = static_cast<int>(threadIdx.x), key_ = thread_ % kSize, half_ = thread_ / kSize;
+  // Up to which products sum.
+  const int keys_ = static_cast<int>(head_.key_size + 7) / 8 * 8;
+  const int values_ = static_cast<int>(head_.value_size + 7) / 8 * 8;
   const Tile x_;
   float *const r_, *const a_, *const k_, *const b_;  // [16][kStride]: R~, A~, K~, B~, then their gradients
   float *const v_, *const g_;                        // [16][kStride]: V, dY
   float *const end_, *const grad_end_;               // [kSize]: P_L; [2][kSize]: dP_L from half the values each
   const typename Chunk::Matrices matrices_;
-  float* const pairs_;          // [s][t][4]: dArk_ts, dArb_ts, dAak_(t+1)s, dAab_(t+1)s
+  float* const pairs_;          // [s][t][4], in the place of the matrices: dArk_ts, dArb_ts, dAak_(t+1)s, dAab_(t+1)s
+  float* const S_rows_;         // [kSize][kStride]: S, or nothing
   float *const sa_, *const z_;  // [16][kStride]: SA, dZ
   float* const G_rows_;         // [kSize][kStride]: G of the state after the chunk
   typename Chunk::State G_;
@@ -271,7 +289,8 @@ class Wkv7ChunkedBackward {
 };
 
 template <class io_t, int kSize>
-__global__ void __launch_bounds__(2 * kSize) wkv7_chunked_backward_kernel(Wkv7Batch batch, Wkv7BackwardCall call) {
+__global__ void __launch_bounds__(2 * kSize, kSize <= 64 ? 2 : 1)
+    wkv7_chunked_backward_kernel(Wkv7Batch batch, Wkv7BackwardCall call) {
   Wkv7ChunkedBackward<io_t, kSize>(batch, call).run();
 }
 

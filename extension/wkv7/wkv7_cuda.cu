@@ -106,12 +106,14 @@ Tensor wkv7_decode(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, T
 }  // namespace
 
 void launch_wkv7_forward(const Wkv7Call& call, const Wkv7ForwardOutputs& out) {
-  if (!call.chunked()) return launch_recurrent(call, out);
-  call.for_chunked_kernel([&](auto io, auto size) {
-    using Chunk = Wkv7Chunk<decltype(io), size()>;
-    call.device.launch(wkv7_chunked_kernel<decltype(io), size()>, call.sequence_heads(), Chunk::kThreads,
-                       kWkv7ChunkedSharedBytes<decltype(io), size()>, call.batch, out);
+  const bool launched = call.launch_chunked([&](auto io, auto size) {
+    constexpr int kSharedBytes = kWkv7ChunkedSharedBytes<decltype(io), size()>;
+    if (kSharedBytes > call.device.most_shared_bytes()) return false;
+    call.device.launch(wkv7_chunked_kernel<decltype(io), size()>, call.sequence_heads(),
+                       Wkv7Chunk<decltype(io), size()>::kThreads, kSharedBytes, call.batch, out);
+    return true;
   });
+  if (!launched) launch_recurrent(call, out);
 }
 
 }  // namespace wkv::cuda

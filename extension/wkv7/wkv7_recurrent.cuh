@@ -16,12 +16,9 @@ struct Wkv7ForwardOutputs {
 template <class io_t, int kKeys>
 struct Wkv7RecurrentShape {
   static constexpr int kKeyBytes = kKeys * static_cast<int>(sizeof(accumulate_t<io_t>));
-  static constexpr int kLanes = kKeyBytes <= 128    ? 1
-                                : kKeyBytes <= 256  ? 2
-                                : kKeyBytes <= 512  ? 4
-                                : kKeyBytes <= 1024 ? 8
-                                                    : 16;                                                   // of a row
-  static constexpr int kTokens = kKeyBytes <= 256 ? 16 : kKeyBytes <= 512 ? 8 : kKeyBytes <= 1024 ? 4 : 2;  // of a tile
+  // Lanes of a row, and tokens of a tile.
+  static constexpr int kLanes = kKeyBytes <= 128 ? 1 : kKeyBytes <= 256 ? 2 : kKeyBytes <= 512 ? 4 : 8;
+  static constexpr int kTokens = kKeyBytes <= 256 ? 16 : kKeyBytes <= 512 ? 8 : kKeyBytes <= 1024 ? 4 : 2;
   static constexpr int kMostThreads = 256;
   using Tile = Wkv7Tile<io_t, kKeys, kTokens>;
   static constexpr int kSharedBytes = Tile::kBytes + Tile::kRawBytes;
@@ -30,7 +27,7 @@ struct Wkv7RecurrentShape {
 // Blocks: heads of sequences * value_blocks; a block has blockDim / kLanes values. Outputs that are null are not
 // wanted.
 template <class io_t, int kKeys>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 1)
     wkv7_recurrent_kernel(Wkv7Batch batch, Wkv7ForwardOutputs out, int64_t value_blocks) {
   using Shape = Wkv7RecurrentShape<io_t, kKeys>;
   using acc_t = accumulate_t<io_t>;

@@ -18,9 +18,9 @@ struct Wkv7BackwardCall {
 };
 
 struct Wkv7RecurrentScratch {
-  void* states;      // [blocks, chunk, value, key]
-  void* grad_state;  // [blocks, value, key]; null: there is room for it in shared memory
-  int64_t chunk;     // tokens; kWkv7Chunk, or less where no sequence has as many
+  void* states;   // [blocks, chunk, value, key]
+  void* work;     // [blocks, wkv7_recurrent_work]; null: it is in shared memory
+  int64_t chunk;  // tokens; kWkv7Chunk, or less where no sequence has as many
 };
 
 inline constexpr int kWkv7BackwardThreads = 256;  // at least the largest head size
@@ -28,9 +28,10 @@ inline constexpr int kWkv7BackwardThreads = 256;  // at least the largest head s
 __host__ __device__ inline int64_t wkv7_value_groups(int64_t key_size) {
   return kWkv7BackwardThreads / key_size < 4 ? kWkv7BackwardThreads / key_size : 4;
 }
-// In elements, without the gradient of the state.
-inline int64_t wkv7_recurrent_backward_shared(int64_t key_size, int64_t value_size, int64_t chunk) {
-  return chunk * (5 * key_size + value_size) + value_size + wkv7_value_groups(key_size) * 5 * key_size;
+// The elements that a block works on.
+__host__ __device__ inline int64_t wkv7_recurrent_work(int64_t key_size, int64_t value_size, int64_t chunk) {
+  return chunk * (5 * key_size + value_size) + value_size + wkv7_value_groups(key_size) * 5 * key_size +
+         key_size * value_size;
 }
 
 template <class io_t>
@@ -41,13 +42,14 @@ class Wkv7RecurrentBackward {
   __device__ Wkv7RecurrentBackward(const Wkv7Batch& batch, const Wkv7BackwardCall& call,
                                    const Wkv7RecurrentScratch& scratch)
       : in_(batch.in), call_(call), head_(batch.head(blockIdx.x)), N(in_.key_size), M(in_.value_size) {
-    auto* shared = reinterpret_cast<acc_t*>(shared_memory());
-    for (acc_t** rows : {&r_, &d_, &k_, &a_, &b_}) *rows = shared, shared += scratch.chunk * N;
-    sa_ = shared;
+    auto* work = scratch.work
+                     ? static_cast<acc_t*>(scratch.work) + blockIdx.x * wkv7_recurrent_work(N, M, scratch.chunk)
+                     : reinterpret_cast<acc_t*>(shared_memory());
+    for (acc_t** rows : {&r_, &d_, &k_, &a_, &b_}) *rows = work, work += scratch.chunk * N;
+    sa_ = work;
     dsa_ = sa_ + scratch.chunk * M;
     partials_ = dsa_ + M;
-    G_ =
-        scratch.grad_state ? static_cast<acc_t*>(scratch.grad_state) + blockIdx.x * M * N : partials_ + groups_ * 5 * N;
+    G_ = partials_ + groups_ * 5 * N;
     states_ = static_cast<acc_t*>(scratch.states) + blockIdx.x * scratch.chunk * M * N;
   }
 

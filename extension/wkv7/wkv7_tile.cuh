@@ -6,6 +6,8 @@
 
 namespace wkv::cuda {
 
+inline constexpr int kWkv7Chunk = 16;  // tokens from a state that the backward is given to the next
+
 // A head of a sequence.
 struct Wkv7Head {
   Sequence sequence;
@@ -18,18 +20,14 @@ struct Wkv7Head {
   __device__ int64_t state() const { return (row * heads + head) * value_size * key_size; }
   // Where the state before token t, a multiple of kWkv7Chunk, begins in [slots, heads, value, key]: a sequence has a
   // slot for each chunk, and these are not the next sequence's.
-  __device__ int64_t checkpoint(int64_t t) const;
+  __device__ int64_t checkpoint(int64_t t) const {
+    const int64_t slot = sequence.first_token / kWkv7Chunk + row + t / kWkv7Chunk;
+    return (slot * heads + head) * value_size * key_size;
+  }
 
  private:
   __device__ int64_t token(int64_t t) const { return (sequence.first_token + t) * heads + head; }
 };
-
-inline constexpr int kWkv7Chunk = 16;  // tokens
-
-__device__ inline int64_t Wkv7Head::checkpoint(int64_t t) const {
-  const int64_t slot = sequence.first_token / kWkv7Chunk + row + t / kWkv7Chunk;
-  return (slot * heads + head) * value_size * key_size;
-}
 
 struct Wkv7Batch {
   Wkv7Inputs in;
@@ -53,19 +51,21 @@ __device__ inline Wkv7Vector<acc_t> load_vector(const acc_t* from) {
   return *reinterpret_cast<const Wkv7Vector<acc_t>*>(from);
 }
 
-// Starts to bring `rows` rows of `size` elements, `stride` apart, to rows of kSize elements in shared memory.
-template <int kSize, class T>
+// Starts to bring `rows` rows of `size` elements, at most kSize, `stride` apart, to rows kToStride apart in shared
+// memory.
+template <int kSize, int kToStride = kSize, class T>
 __device__ void fetch_rows(T* to, const T* from, int64_t stride, int rows, int size) {
   constexpr int kElements = 16 / sizeof(T), kVectors = kSize / kElements;
   const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   if (size % kElements == 0 && stride % kElements == 0 && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
     for (int i = thread; i < rows * kVectors; i += threads) {
       const int row = i / kVectors, column = i % kVectors * kElements;
-      if (column < size) copy_async_16(to + row * kSize + column, from + row * stride + column);
+      if (column < size) copy_async_16(to + row * kToStride + column, from + row * stride + column);
     }
   } else {
     for (int i = thread; i < rows * kSize; i += threads) {
-      if (i % kSize < size) to[i] = from[i / kSize * stride + i % kSize];
+      const int row = i / kSize, column = i % kSize;
+      if (column < size) to[row * kToStride + column] = from[row * stride + column];
     }
   }
 }
@@ -98,15 +98,19 @@ struct Wkv7Tile {
     const int64_t from = head.keys(first), stride = in.heads * in.key_size;
     const int size = static_cast<int>(in.key_size);
     io_t* to = reinterpret_cast<io_t*>(raw);
-    for (const void* rows : {in.r, in.k, in.a, in.b}) {
+    const auto fetch_one = [&](const void* rows) {
       fetch_rows<kKeys>(to, static_cast<const io_t*>(rows) + from, stride, tokens, size);
       to += kRaw;
-    }
+    };
+    fetch_one(in.r);
+    fetch_one(in.k);
+    fetch_one(in.a);
+    fetch_one(in.b);
     if (in.decay.float_w) {
       fetch_rows<kKeys>(reinterpret_cast<float*>(to), static_cast<const float*>(in.decay.w) + from, stride, tokens,
                         size);
     } else {
-      fetch_rows<kKeys>(to, static_cast<const io_t*>(in.decay.w) + from, stride, tokens, size);
+      fetch_one(in.decay.w);
     }
   }
   // After wait_for_copies and a barrier; to be followed by one.
