@@ -141,15 +141,31 @@ struct Wkv7Chunk {
     return [=](int row, int column) { return x[column * kMatrixStride + row]; };
   }
 
-  // SA^T, of this warp's values, from the state S before the chunk as a left operand: a State, or a function.
-  template <class Multiply>  // adds S times its argument to a tile
-  __device__ static Values solve(const Matrices& matrices, const float* v, const Multiply& add_state_product) {
-    Values sum, sa;
-    sum.clear();
+  // Products of a state with two arrays of rows that lie one behind the other, in one pass over the state.
+  using TwoValues = WarpTile<4>;
+  __device__ static TwoValues multiply_by_rows(const State& state, const float* two_rows) {
+    TwoValues products;
+    products.clear();
+    products.template add_product<kExact>(state, transposed_rows(two_rows));
+    return products;
+  }
+  __device__ static Values part(const TwoValues& values, int which) {
+    Values one;
+#pragma unroll
+    for (int t = 0; t < 2; ++t) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) one.value[t][i] = values.value[2 * which + t][i];
+    }
+    return one;
+  }
+
+  // SA^T, of this warp's values, from S A~^T.
+  __device__ static Values solve(const Matrices& matrices, const float* v, Values state_product) {
+    Values sa;
     sa.clear();
-    add_state_product(sum);
-    sum.template add_product<kExact>(kWkv7Chunk, transposed_rows(v, first_value()), transposed_matrix(matrices.Aak));
-    sa.template add_product<kExact>(sum, transposed_matrix(matrices.T));
+    state_product.template add_product<kExact>(kWkv7Chunk, transposed_rows(v, first_value()),
+                                               transposed_matrix(matrices.Aak));
+    sa.template add_product<kExact>(state_product, transposed_matrix(matrices.T));
     return sa;
   }
 

@@ -67,13 +67,10 @@ __global__ void __launch_bounds__(2 * kSize) wkv7_chunked_kernel(Wkv7Batch batch
     __syncthreads();
 
     const auto v_columns = Chunk::transposed_rows(v, Chunk::first_value());
-    typename Chunk::Values sa = Chunk::solve(matrices, v, [&](typename Chunk::Values& sum) {
-      sum.template add_product<kExact>(S, Chunk::transposed_rows(x.a));
-    });
+    const auto of_state = Chunk::multiply_by_rows(S, x.a);  // S A~^T and S R~^T
+    const auto sa = Chunk::solve(matrices, v, Chunk::part(of_state, 0));
     if (out.y) {
-      typename Chunk::Values y;
-      y.clear();
-      y.template add_product<kExact>(S, Chunk::transposed_rows(x.r));
+      auto y = Chunk::part(of_state, 1);
       y.template add_product<kExact>(kWkv7Chunk, v_columns, Chunk::transposed_matrix(matrices.Ark));
       y.template add_product<kExact>(sa, Chunk::transposed_matrix(matrices.Arb));
       Chunk::store_values(y, head, first, tokens, out.y);

@@ -132,17 +132,16 @@ class Wkv7ChunkedBackward {
   __device__ void multiply_over_keys(int64_t first) {
     const int value = Chunk::first_value();
     const auto g_columns = Chunk::transposed_rows(g_, value);
-    Values sa = Chunk::solve(matrices_, v_, [&](Values& sum) {
-      sum.template add_product<kExact>(keys_, state_rows(value, 0), Chunk::transposed_rows(a_));
-    });
-    Values grad_sa, z, grad_v;
-    grad_sa.clear();
-    grad_sa.template add_product<kExact>(G_, Chunk::transposed_rows(b_));
+    Values of_state;
+    of_state.clear();
+    of_state.template add_product<kExact>(keys_, state_rows(value, 0), Chunk::transposed_rows(a_));
+    Values sa = Chunk::solve(matrices_, v_, of_state);
+
+    const auto of_G = Chunk::multiply_by_rows(G_, k_);  // G K~^T and G B~^T
+    Values grad_sa = Chunk::part(of_G, 1), grad_v = Chunk::part(of_G, 0), z;
     grad_sa.template add_product<kExact>(kTokens, g_columns, Chunk::matrix(matrices_.Arb));
     z.clear();
     z.template add_product<kExact>(grad_sa, Chunk::matrix(matrices_.T));
-    grad_v.clear();
-    grad_v.template add_product<kExact>(G_, Chunk::transposed_rows(k_));
     grad_v.template add_product<kExact>(kTokens, g_columns, Chunk::matrix(matrices_.Ark));
     grad_v.template add_product<kExact>(z, Chunk::matrix(matrices_.Aak));
     Chunk::store_values(grad_v, head_, first, tokens_at(first), call_.v);

@@ -79,18 +79,17 @@ struct Wkv7Tile {
   static constexpr int kStride = kKeys + Wkv7Vector<acc_t>::kSize;  // rows begin in different banks
   static constexpr int kRows = kTokens * kStride, kRaw = kTokens * kKeys;
 
-  acc_t *r, *d, *k, *a, *b;  // [kTokens][kStride], d: the factors
+  acc_t *a, *r, *d, *k, *b;  // [kTokens][kStride], one behind the other; d: the factors
 
   static constexpr int kBytes = 5 * kRows * sizeof(acc_t);
   static constexpr int kRawBytes = kRaw * (4 * sizeof(io_t) + sizeof(acc_t));
 
   __device__ explicit Wkv7Tile(char* shared) {
-    auto* const rows = reinterpret_cast<acc_t*>(shared);
-    r = rows;
-    d = rows + kRows;
-    k = rows + 2 * kRows;
-    a = rows + 3 * kRows;
-    b = rows + 4 * kRows;
+    a = reinterpret_cast<acc_t*>(shared);
+    r = a + kRows;
+    d = r + kRows;
+    k = d + kRows;
+    b = k + kRows;
   }
 
   // To be followed by commit_copies().
