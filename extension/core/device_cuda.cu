@@ -76,6 +76,11 @@ bool Device::begins_early() const {
   }
   return *begins_early_;
 }
+int64_t Device::most_shared_bytes() const {
+  int bytes = 0;
+  check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index_));
+  return bytes;
+}
 #else
 Device::Device(const Tensor&) : Device() {}
 Device::Device() : index_(0), stream_(nullptr) {}
@@ -86,6 +91,7 @@ Tensor Device::memory(int64_t bytes) const {
 }
 
 int Device::multiprocessors() const { return 132; }  // an H100's
+int64_t Device::most_shared_bytes() const { return 227 << 10; }
 
 uint64_t Device::host_seed() {
   static const char* const seed = std::getenv("WKV_CUDA_ON_HOST_SEED");

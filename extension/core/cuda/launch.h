@@ -85,6 +85,8 @@ class Device {
   int64_t blocks_for(int64_t work, int threads) const {
     return std::min<int64_t>((work + threads - 1) / threads, int64_t{16} * multiprocessors());
   }
+  // Of a block, if its kernel asks for them.
+  int64_t most_shared_bytes() const;
 
  private:
   static constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
