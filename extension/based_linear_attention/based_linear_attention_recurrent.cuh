@@ -22,7 +22,7 @@ struct BasedToken {
   acc_t *q_features, *k_features;  // [features]
   acc_t *gradient, *normaliser;    // [features]: of the features; K before the token
   acc_t *written, *read;           // [columns]: what is added to the state, times features; what it is multiplied with
-  acc_t* partial;                  // [kBasedWarps][columns]
+  acc_t* partial;                  // [kBasedWarps][columns], or 3 sums each
 
   __device__ explicit BasedToken(const BasedCall& call)
       : size(call.size), features((size + 1) * (size + 2) / 2), columns(call.values + 1) {
@@ -36,10 +36,11 @@ struct BasedToken {
     normaliser = take(features);
     written = take(columns);
     read = take(columns);
-    partial = take(kBasedWarps * columns);
+    partial = take(kBasedWarps * (columns < 3 ? 3 : columns));
   }
   static int64_t shared_bytes(int64_t size, int64_t values) {
-    return sizeof(acc_t) * (2 * (size + 1) + 2 * (size + 1) * (size + 2) + (2 + kBasedWarps) * (values + 1));
+    return sizeof(acc_t) * (2 * (size + 1) + 2 * (size + 1) * (size + 2) + 2 * (values + 1) +
+                            kBasedWarps * (values < 2 ? 3 : values + 1));
   }
 };
 
