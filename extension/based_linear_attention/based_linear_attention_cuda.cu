@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "based_linear_attention/based_linear_attention_check.h"
+#include "based_linear_attention/based_linear_attention_chunked.cuh"
+#include "based_linear_attention/based_linear_attention_chunked_backward.cuh"
 #include "based_linear_attention/based_linear_attention_recurrent.cuh"
 #include "core/cuda/launch.h"
 
@@ -42,6 +44,38 @@ struct BasedArguments {
   BasedState<const acc_t> before() const {
     return {data_if<acc_t>(kv_state), data_if<acc_t>(k_state)};
   }
+  // Whether the chunked kernels are for q and k of this size, and not wished away.
+  bool chunked() const { return call.size <= kBasedElements && wished_form() != Form::kRecurrent; }
+  template <class io_t>
+  BasedElements<io_t> queries() const {
+    return {data<io_t>(q), static_cast<float>(call.scale), 0.5f};
+  }
+  template <class io_t>
+  BasedElements<io_t> keys() const {
+    return {data<io_t>(k), 1, 1};
+  }
+  // 64 values to a block, or 32 where there are no more or where blocks are few.
+  template <class io_t>
+  void launch_outputs(BasedOutputs<io_t> outputs) const {
+    const bool few = tasks() * ((call.values + 63) / 64) < device.multiprocessors();
+    const int warps = few || call.values <= 32 ? kBasedMostValueWarps / 2 : kBasedMostValueWarps;
+    outputs.groups = (call.values + 16 * warps - 1) / (16 * warps);
+    device.launch(based_outputs_kernel<io_t>, tasks() * outputs.groups, 32 * warps,
+                  BasedOutputs<io_t>::shared_bytes(warps), call, outputs);
+  }
+  template <bool kOfKeys, class io_t>
+  void launch_gradients(const BasedGradients<io_t>& gradients) const {
+    const auto launch = [&](auto tiles) {
+      constexpr int kTiles = decltype(tiles)::value;
+      device.launch(based_gradients_kernel<io_t, kTiles, kOfKeys>, tasks(), kBasedGradientThreads,
+                    BasedGradientsMemory<kTiles>::kBytes, call, gradients);
+    };
+    if (call.values <= 64) {
+      launch(std::integral_constant<int, 8>());
+    } else {
+      launch(std::integral_constant<int, kBasedMostGradientValues / 8>());
+    }
+  }
   // Of all heads: features times the values and the normaliser.
   Tensor recurrent_states() const {
     const int64_t features = int64_t{call.size + 1} * (call.size + 2) / 2;
@@ -66,6 +100,20 @@ std::tuple<Tensor, Tensor, Tensor> based_linear_attention(Tensor q, Tensor k, Te
   for_io_type(x.q, [&](auto io) {
     using io_t = decltype(io);
     using acc_t = accumulate_t<io_t>;
+    if constexpr (std::is_same_v<acc_t, float>) {
+      if (x.chunked()) {
+        return x.launch_outputs<io_t>({.x = x.queries<io_t>(),
+                                       .y = x.keys<io_t>(),
+                                       .w = data<io_t>(x.v),
+                                       .w_factor = nullptr,
+                                       .out = data<io_t>(y),
+                                       .reverse = false,
+                                       .before = x.before<float>(),
+                                       .after = state_of<float>(kv_after, k_after),
+                                       .load = x.call.to_packed,
+                                       .store = x.call.to_full});
+      }
+    }
     const Tensor states = x.recurrent_states();
     x.device.launch(based_forward_kernel<io_t>, x.tasks(), kBasedThreads,
                     BasedToken<acc_t>::shared_bytes(x.call.size, x.call.values), x.call, data<io_t>(x.q),
@@ -101,6 +149,42 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> based_linear_attention_backwa
     const BasedState<const acc_t> after{data<acc_t>(grad_kv_state), data<acc_t>(grad_k_state)};
     const BasedState<acc_t> before{x.kv_state ? data<acc_t>(grad_kv_before) : nullptr,
                                    x.k_state ? data<acc_t>(grad_k_before) : nullptr};
+    if constexpr (std::is_same_v<acc_t, float>) {
+      if (x.chunked() && x.call.values <= kBasedMostGradientValues) {
+        x.launch_gradients<false, io_t>({.x = x.queries<io_t>(),
+                                         .y = x.keys<io_t>(),
+                                         .u = data<io_t>(grad_y),
+                                         .w = data<io_t>(x.v),
+                                         .dx = data<io_t>(grad_q),
+                                         .dx_scale = static_cast<float>(x.call.scale),
+                                         .sums = of_queries,
+                                         .before = x.before<float>(),
+                                         .normaliser_after = nullptr,
+                                         .load = x.call.to_packed,
+                                         .store = x.call.to_full});
+        x.launch_gradients<true, io_t>({.x = x.keys<io_t>(),
+                                        .y = x.queries<io_t>(),
+                                        .u = data<io_t>(x.v),
+                                        .w = data<io_t>(grad_y),
+                                        .dx = data<io_t>(grad_k),
+                                        .dx_scale = 1,
+                                        .sums = of_queries,
+                                        .before = after,
+                                        .normaliser_after = before.k,
+                                        .load = x.call.to_full,
+                                        .store = x.call.to_packed});
+        return x.launch_outputs<io_t>({.x = x.keys<io_t>(),
+                                       .y = x.queries<io_t>(),
+                                       .w = data<io_t>(grad_y),
+                                       .w_factor = of_queries.inverse,
+                                       .out = data<io_t>(grad_v),
+                                       .reverse = true,
+                                       .before = after,
+                                       .after = before,
+                                       .load = x.call.to_full,
+                                       .store = x.call.to_packed});
+      }
+    }
     const Tensor states = x.recurrent_states();
     const int64_t bytes = BasedToken<acc_t>::shared_bytes(x.call.size, x.call.values);
     x.device.launch(based_query_gradients_kernel<io_t>, x.tasks(), kBasedThreads, bytes, x.call, data<io_t>(x.q),
