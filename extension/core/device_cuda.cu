@@ -99,22 +99,26 @@ uint64_t Device::host_seed() {
 }
 #endif
 
+#ifdef __CUDACC__
+Tensor Device::on_device(const Tensor& x) const {
+  if (!x.is_cpu()) return x;
+  // From pinned memory, or the copy would wait for the stream. PyTorch keeps that memory until the copy is done.
+  Tensor pinned = torch::stable::empty(x.sizes(), x.scalar_type(), std::nullopt,
+                                       torch::stable::Device(torch::headeronly::DeviceType::CPU), /*pin_memory=*/true);
+  torch::stable::copy_(pinned, x);
+  return torch::stable::to(pinned, torch::stable::Device(torch::headeronly::DeviceType::CUDA, index_),
+                           /*non_blocking=*/true);
+}
+#else
+Tensor Device::on_device(const Tensor& x) const { return x; }
+#endif
+
 Sequences Device::sequences(const char* op, int64_t batch, int64_t time, const std::optional<Tensor>& cu_seqlens) {
   if (!cu_seqlens) return {nullptr, false, batch, time, batch * time};
   bounds_ = as_contiguous(*cu_seqlens);
   const int64_t count = bounds_->size(0) - 1;
-  if (bounds_->is_cpu()) {
-    packed_sequences(op, *bounds_, time);
-#ifdef __CUDACC__
-    // From pinned memory, or the copy would wait for the stream. PyTorch keeps that memory until the copy is done.
-    Tensor pinned =
-        torch::stable::empty(bounds_->sizes(), bounds_->scalar_type(), std::nullopt,
-                             torch::stable::Device(torch::headeronly::DeviceType::CPU), /*pin_memory=*/true);
-    torch::stable::copy_(pinned, *bounds_);
-    bounds_ = torch::stable::to(pinned, torch::stable::Device(torch::headeronly::DeviceType::CUDA, index_),
-                                /*non_blocking=*/true);
-#endif
-  }
+  if (bounds_->is_cpu()) packed_sequences(op, *bounds_, time);
+  bounds_ = on_device(*bounds_);
   return {bounds_->const_data_ptr(), bounds_->scalar_type() == ScalarType::Long, count, time, time};
 }
 

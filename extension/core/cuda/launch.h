@@ -76,8 +76,10 @@ class Device {
   // Memory of the device for kernels that are launched while the tensor lives.
   Tensor memory(int64_t bytes) const;
 
-  // Those of `batch` rows of `time` tokens, or of cu_seqlens: checked where it is on the CPU, then copied without
-  // waiting.
+  // x itself, or of what is on the CPU a copy on the device, made without waiting.
+  Tensor on_device(const Tensor& x) const;
+
+  // Those of `batch` rows of `time` tokens, or of cu_seqlens: checked where it is on the CPU.
   Sequences sequences(const char* op, int64_t batch, int64_t time, const std::optional<Tensor>& cu_seqlens);
 
   int multiprocessors() const;
