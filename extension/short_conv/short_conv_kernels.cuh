@@ -82,6 +82,10 @@ class TapValues<acc_t, 0, kChannels> {
   acc_t* values_;
 };
 
+// Tokens whose rows are asked for before the first of them is used: one after the other, waiting would be most of the
+// time.
+inline constexpr int kShortConvTokens = 4;
+
 // What forward and backward share: a thread's channels, its segment, the weights and the window of inputs.
 template <class io_t, int kTaps, int kChannels>
 struct ShortConvThread {
@@ -128,6 +132,12 @@ struct ShortConvThread {
     for (int c = 0; c < kChannels; ++c) values.value[c] = static_cast<acc_t>(row.value[c]);
     return values;
   }
+  // The rows of a token and of those after it; of the last token, where there are no more.
+  __device__ void load_ahead(const io_t* rows, int64_t t, Values (&values)[kShortConvTokens]) const {
+    const int64_t last = segment.sequence.length - 1;
+#pragma unroll
+    for (int i = 0; i < kShortConvTokens; ++i) values[i] = load(rows, t + i < last ? t + i : last);
+  }
   __device__ void store(io_t* rows, int64_t t, const Values& values) const {
     Vector<io_t, kChannels> row;
     for (int c = 0; c < kChannels; ++c) row.value[c] = static_cast<io_t>(values.value[c]);
@@ -156,7 +166,11 @@ struct ShortConvThread {
   // Fills the window up to token t.
   __device__ void fill_window(int64_t t) {
 #pragma unroll
-    for (int j = taps() - 1; j >= 0; --j) push(window, input(t - j));
+    for (int j = 0; j < taps(); ++j) {
+      const Values values = input(t - (taps() - 1) + j);
+#pragma unroll
+      for (int c = 0; c < kChannels; ++c) window(j, c) = values.value[c];
+    }
   }
 
   __device__ acc_t convolve(int c) {
@@ -179,17 +193,23 @@ __global__ void short_conv_kernel(ShortConvCall call, ShortConvTensors<io_t> ten
   if (!segment.exists) return;
 
   using acc_t = accumulate_t<io_t>;
+  using Values = typename decltype(my)::Values;
   my.fill_window(segment.first - 1);
-#pragma unroll 4
-  for (int64_t t = segment.first; t < segment.last; ++t) {
-    my.push(my.window, my.load(tensors.x, t));
-    typename decltype(my)::Values y;
+  for (int64_t t = segment.first; t < segment.last; t += kShortConvTokens) {
+    Values x[kShortConvTokens];
+    my.load_ahead(tensors.x, t, x);
 #pragma unroll
-    for (int c = 0; c < kChannels; ++c) {
-      const acc_t z = my.convolve(c);
-      y.value[c] = call.silu ? z / (acc_t{1} + exponential(-z)) : z;
+    for (int i = 0; i < kShortConvTokens; ++i) {
+      if (t + i >= segment.last) break;
+      my.push(my.window, x[i]);
+      Values y;
+#pragma unroll
+      for (int c = 0; c < kChannels; ++c) {
+        const acc_t z = my.convolve(c);
+        y.value[c] = call.silu ? z / (acc_t{1} + exponential(-z)) : z;
+      }
+      my.store(tensors.y, t + i, y);
     }
-    my.store(tensors.y, t, y);
   }
   if (segment.last < segment.sequence.length) return;
 #pragma unroll
@@ -225,38 +245,49 @@ __global__ void short_conv_backward_kernel(ShortConvCall call, ShortConvTensors<
   };
   if (segment.exists) {
     my.fill_window(segment.first - 1);
-    for (int64_t t = segment.first; t < segment.last + taps - 1; ++t) {
-      Values g = {};
-      if (t < length) {
-        g = my.load(tensors.y, t);
-        my.push(my.window, my.load(tensors.x, t));
+    const int64_t end = segment.last + taps - 1;
+    for (int64_t first = segment.first; first < end; first += kShortConvTokens) {
+      Values x[kShortConvTokens] = {}, grad_y[kShortConvTokens] = {};
+      if (length > 0) {
+        my.load_ahead(tensors.x, first, x);
+        my.load_ahead(tensors.y, first, grad_y);
+      }
 #pragma unroll
-        for (int c = 0; c < kChannels; ++c) {
-          if (call.silu) {
-            const acc_t z = my.convolve(c), gate = acc_t{1} / (acc_t{1} + exponential(-z));
-            g.value[c] *= gate * (acc_t{1} + z * (acc_t{1} - gate));
-          }
-          if (t < segment.last) {
-            grad_bias.value[c] += g.value[c];
+      for (int i = 0; i < kShortConvTokens; ++i) {
+        const int64_t t = first + i;
+        if (t >= end) break;
+        Values g = {};
+        if (t < length) {
+          g = grad_y[i];
+          my.push(my.window, x[i]);
 #pragma unroll
-            for (int j = 0; j < taps; ++j) grad_weight(j, c) += g.value[c] * my.window(j, c);
+          for (int c = 0; c < kChannels; ++c) {
+            if (call.silu) {
+              const acc_t z = my.convolve(c), gate = acc_t{1} / (acc_t{1} + exponential(-z));
+              g.value[c] *= gate * (acc_t{1} + z * (acc_t{1} - gate));
+            }
+            if (t < segment.last) {
+              grad_bias.value[c] += g.value[c];
+#pragma unroll
+              for (int j = 0; j < taps; ++j) grad_weight(j, c) += g.value[c] * my.window(j, c);
+            }
           }
         }
-      }
-      my.push(g_window, g);
-      const int64_t s = t - (taps - 1);
-      if (s < segment.first && segment.first > 0) continue;  // the segment's before this one
-      Values dx;
+        my.push(g_window, g);
+        const int64_t s = t - (taps - 1);
+        if (s < segment.first && segment.first > 0) continue;  // the segment's before this one
+        Values dx;
 #pragma unroll
-      for (int c = 0; c < kChannels; ++c) {
-        dx.value[c] = through_state(s, c);
+        for (int c = 0; c < kChannels; ++c) {
+          dx.value[c] = through_state(s, c);
 #pragma unroll
-        for (int j = 0; j < taps; ++j) dx.value[c] += my.weight(j, c) * g_window(taps - 1 - j, c);
-      }
-      if (s >= 0) {
-        my.store(tensors.grad_x, s, dx);
-      } else if (tensors.grad_state) {
-        for (int c = 0; c < kChannels; ++c) tensors.grad_state[my.state_offset(c, taps + s)] = dx.value[c];
+          for (int j = 0; j < taps; ++j) dx.value[c] += my.weight(j, c) * g_window(taps - 1 - j, c);
+        }
+        if (s >= 0) {
+          my.store(tensors.grad_x, s, dx);
+        } else if (tensors.grad_state) {
+          for (int c = 0; c < kChannels; ++c) tensors.grad_state[my.state_offset(c, taps + s)] = dx.value[c];
+        }
       }
     }
     if (segment.first == 0 && tensors.grad_state) {  // no token reads the oldest
