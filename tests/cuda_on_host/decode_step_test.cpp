@@ -1,6 +1,8 @@
 // The kernels of the decoding steps one by one; whole steps are tested with the models.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
@@ -78,7 +80,7 @@ TEST(DecodeStepOnCuda, products_are_sums_in_an_order_of_their_own) {
   expect_all_products<Half>();
 }
 
-// --- rows whose slot is none of the pool's ---
+// --- shifts ---
 
 TEST(DecodeStepOnCuda, a_shift_without_a_slot_is_not_written) {
   constexpr int64_t kWidth = 64, kSlots = 3;
@@ -108,39 +110,114 @@ TEST(DecodeStepOnCuda, a_shift_without_a_slot_is_not_written) {
   EXPECT_TRUE(is_kept(2));
 }
 
-TEST(DecodeStepOnCuda, a_matrix_state_without_a_slot_is_not_written) {
-  constexpr int64_t kSize = 64, kRank = 7, kSlots = 2, kRows = 2, kCells = kSize * kSize;
+// --- a head of RWKV-7 ---
+
+double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+
+// One head for two rows, of which the second has no slot; all parameters are the same vector.
+template <int kSize>
+struct Head {
+  static constexpr int64_t kRank = 7, kSlots = 2, kRows = 2, kCells = int64_t{kSize} * kSize;
   const int64_t slot_of_row[kRows] = {1, kSlots};
-  const auto vector = random_values(kRows * kSize, 1), matrix = random_values(kRank * kSize, 2),
-             before = random_values((kSlots + 1) * kCells, 3);
-  auto states = before;
-  std::vector<float> gated(kRows * kSize), first_value(kRows * kSize);
-  const float* const p = vector.data();
-  Rwkv7DecodeHead head = {.heads = 1,
-                          .head_size = kSize,
-                          .eps = 1e-5f,
-                          .parameters = {p, p, nullptr, p, p, p, p, p},
-                          .receptance = p,
-                          .key = p,
-                          .value = p,
-                          .first_value = first_value.data(),
-                          .first = true,
-                          .slots = {slot_of_row, kSlots},
-                          .states = states.data(),
-                          .stride = kCells,
-                          .gated = gated.data()};
-  for (const LowRank i : {kDecay, kRate, kGate}) {
-    head.up[i] = matrix.data();
-    head.rank[i] = kRank;
-    head.hidden[i] = p;
+  const std::vector<float> p = random_values(kSize, 1), up = random_values(kRank * kSize, 2),
+                           hidden = random_values(kRows * kRank, 3), r = random_values(kRows * kSize, 4),
+                           k = random_values(kRows * kSize, 5), v = random_values(kRows * kSize, 6),
+                           first_value = random_values(kRows * kSize, 7),
+                           before = random_values((kSlots + 1) * kCells, 8);
+  std::vector<float> states = before, gated = std::vector<float>(kRows * kSize);
+
+  template <int kCompiled>
+  void run() {
+    auto value_of_first = first_value;
+    Rwkv7DecodeHead head = {
+        .heads = 1,
+        .head_size = kSize,
+        .eps = 1e-5f,
+        .parameters = {p.data(), p.data(), p.data(), p.data(), p.data(), p.data(), p.data(), p.data()},
+        .receptance = r.data(),
+        .key = k.data(),
+        .value = v.data(),
+        .first_value = value_of_first.data(),
+        .first = false,
+        .slots = {slot_of_row, kSlots},
+        .states = states.data(),
+        .stride = kCells,
+        .gated = gated.data()};
+    for (int i = 0; i < kLowRanks; ++i) {
+      head.up[i] = up.data();
+      head.rank[i] = kRank;
+      head.hidden[i] = hidden.data();
+    }
+    cuda_on_host::run(dim3(kRows), dim3(kHeadThreads), static_cast<size_t>(rwkv7_decode_head_shared_bytes(kSize)), 0,
+                      [&] { rwkv7_decode_head_kernel<float, kCompiled>(head); });
   }
-  cuda_on_host::run(dim3(kRows), dim3(kHeadThreads), static_cast<size_t>(rwkv7_decode_head_shared_bytes(kSize)), 0,
-                    [&] { rwkv7_decode_head_kernel<float, kSize>(head); });
-  for (int64_t slot = 0; slot <= kSlots; ++slot) {
-    const bool is_kept = std::equal(states.begin() + slot * kCells, states.begin() + (slot + 1) * kCells,
-                                    before.begin() + slot * kCells);
-    EXPECT_EQ(is_kept, slot != 1) << slot;
+
+  // The equations, in fp64: what is expected of a row, from the state given, which is changed.
+  std::vector<double> expected(int row, std::vector<double>& state) const {
+    std::vector<double> low(kSize), w(kSize), key(kSize), value(kSize), a(kSize), b(kSize), y(kSize);
+    const auto at = [&](const std::vector<float>& x, int n) -> double {
+      return x[static_cast<size_t>(row * kSize + n)];
+    };
+    double length = 0, bonus = 0, mean = 0, variance = 0;
+    for (int n = 0; n < kSize; ++n) {
+      for (int64_t i = 0; i < kRank; ++i) low[n] += double{hidden[row * kRank + i]} * up[i * kSize + n];
+      length += at(k, n) * p[n] * at(k, n) * p[n];
+    }
+    for (int n = 0; n < kSize; ++n) {
+      const double unit = at(k, n) * p[n] / std::sqrt(length), rate = logistic(low[n] + p[n]);
+      w[n] = std::exp(-std::exp(-0.5) * logistic(low[n] + p[n]));
+      key[n] = at(k, n) * (1 + (rate - 1) * p[n]);
+      value[n] = at(v, n) + (at(first_value, n) - at(v, n)) * logistic(low[n] + p[n]);
+      a[n] = -unit;
+      b[n] = unit * rate;
+      bonus += at(r, n) * key[n] * p[n];
+    }
+    for (int i = 0; i < kSize; ++i) {
+      double* const cells = state.data() + i * kSize;
+      double removed = 0;
+      for (int j = 0; j < kSize; ++j) removed += a[j] * cells[j];
+      for (int j = 0; j < kSize; ++j) {
+        cells[j] = w[j] * cells[j] + value[i] * key[j] + removed * b[j];
+        y[i] += at(r, j) * cells[j];
+      }
+      mean += y[i] / kSize;
+    }
+    for (const double x : y) variance += (x - mean) * (x - mean) / kSize;
+    for (int n = 0; n < kSize; ++n) {
+      y[n] = ((y[n] - mean) / std::sqrt(variance + 1e-5) * p[n] + p[n] + bonus * value[n]) * low[n];
+    }
+    return y;
   }
+};
+
+void expect_close(const std::vector<double>& expected, const float* found) {
+  double largest = 0;
+  for (const double x : expected) largest = std::max(largest, std::abs(x));
+  for (size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(found[i], expected[i], 1e-5 * largest) << i;
+}
+
+template <int kSize, int kCompiled>
+void expect_head() {
+  SCOPED_TRACE(kSize);
+  Head<kSize> head;
+  constexpr int64_t kCells = Head<kSize>::kCells;
+  head.template run<kCompiled>();
+  std::vector<double> state(head.before.begin() + kCells, head.before.begin() + 2 * kCells), none(kCells);
+  expect_close(head.expected(0, state), head.gated.data());
+  expect_close(head.expected(1, none), head.gated.data() + kSize);
+  expect_close(state, head.states.data() + kCells);
+  for (const int64_t slot : {0, 2}) {  // the pool's other one, and what lies behind the pool
+    EXPECT_TRUE(std::equal(head.before.begin() + slot * kCells, head.before.begin() + (slot + 1) * kCells,
+                           head.states.begin() + slot * kCells));
+  }
+}
+
+TEST(DecodeStepOnCuda, a_head_is_what_the_equations_say_and_without_a_slot_no_state_is_written) {
+  expect_head<32, 32>();
+  expect_head<64, 64>();
+  expect_head<96, 0>();
+  expect_head<128, 128>();
+  expect_head<256, 0>();
 }
 
 }  // namespace
