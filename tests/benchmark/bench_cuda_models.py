@@ -76,7 +76,9 @@ class Attention:
     layers, width, heads, inner, vocab = 24, 2048, 16, 5504, 50264
 
     def __init__(self):
-        matrix = lambda rows, columns: torch.randn(rows, columns, device="cuda", dtype=torch.bfloat16) * columns**-0.5  # noqa: E731
+        def matrix(rows, columns):
+            return torch.randn(rows, columns, device="cuda", dtype=torch.bfloat16) * columns**-0.5
+
         width = self.width
         self.blocks = [
             (matrix(3 * width, width), matrix(width, width), matrix(2 * self.inner, width), matrix(width, self.inner))
@@ -107,7 +109,11 @@ class Attention:
         found = []
         with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
             for length in range(BLOCK, TOKENS + 1, BLOCK):
-                step = lambda: tokens.copy_(self.logits(tokens, caches, length, angles.cos(), angles.sin()).argmax(-1))  # noqa: E731, B023
+
+                def step():
+                    logits = self.logits(tokens, caches, length, angles.cos(), angles.sin())  # noqa: B023
+                    tokens.copy_(logits.argmax(-1))
+
                 found.append(graph_milliseconds(step, 10))
         return found
 
@@ -159,7 +165,7 @@ def main():
     rows = []
     for name in options.models.split(","):
         for row in {"rwkv7": rwkv7, "based": based}[name](options.folder):
-            print(", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{value}" for key, value in row.items()), flush=True)
+            print(", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{value}" for key, value in row.items()))
             rows.append(row)
             if options.json:
                 options.json.write_text(json.dumps(rows, indent=1))

@@ -33,13 +33,16 @@ BASED_1B = {
     "n_embd": 1792, "n_layer": 36, "n_head": 16, "n_inner": 3584, "vocab_size": 50264, "layer_norm_epsilon": 1e-5,
     "rms_norm": True, "activation_function": "swiglu", "tie_word_embeddings": True, "max_position_embeddings": 0,
     "alt_mixer_layers": [1, 6, 11, 16, 21, 27, 33], "alt_mixer_2_layers": [2, 7, 12, 17, 22, 28, 34],
-    "mixer": {"_target_": "based.models.mixers.convolution.BaseConv", "use_bias": True, "expand_proj": 4, "kernel_sizes": 3},
+    "mixer": {
+        "_target_": "based.models.mixers.convolution.BaseConv", "use_bias": True, "expand_proj": 4, "kernel_sizes": 3,
+    },
     "alt_mixer": {
         "_target_": "based.models.mixers.linear_attention.LinearAttention", "feature_dim": 16, "num_heads": 16,
         "feature_map": {"_target_": "based.models.mixers.linear_attention.TaylorExp", "input_dim": 16},
     },
     "alt_mixer_2": {
-        "_target_": "based.models.mixers.slide_attention.SlidingAttention", "window_size": 256, "num_heads": 16, "causal": True,
+        "_target_": "based.models.mixers.slide_attention.SlidingAttention", "window_size": 256, "num_heads": 16,
+        "causal": True,
     },
 }
 
@@ -153,7 +156,8 @@ def random_checkpoint(name: str, folder: Path, device="cpu") -> Path:
     path = folder / f"{name}.pth"
     if not path.exists():
         unfinished = path.with_suffix(".unfinished")
-        torch.save(based_tensors(BASED_1B, device) if name == "based-1b" else random_tensors(SHAPES[name], device), unfinished)
+        tensors = based_tensors(BASED_1B, device) if name == "based-1b" else random_tensors(SHAPES[name], device)
+        torch.save(tensors, unfinished)
         unfinished.rename(path)
     return path
 

@@ -17,9 +17,10 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     device = os.environ.get("WKV_TEST_DEVICE", "cpu")
     wanted = {"full": config.getoption("--full"), "cuda": device != "cpu", "gpu": device == "cuda"}
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in wanted if not wanted[name])]
+    unwanted = [name for name in wanted if not wanted[name]]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    items[:] = [item for item in items if not any(item.get_closest_marker(name) for name in unwanted)]
 
 
 def shared(path):

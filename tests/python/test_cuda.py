@@ -1,6 +1,6 @@
-"""What the CUDA kernels promise beside what every op does (test_ops.py): the accuracy of each dtype and form, equal bits from
-run to run, and on a GPU PyTorch's streams, devices, graphs and no waiting. With WKV_TEST_DEVICE=cuda, or cuda-on-host for
-the first part; WKV_CUDA_FORM=recurrent or chunked forces a form."""
+"""What the CUDA kernels promise beside what every op does (test_ops.py): the accuracy of each dtype and form, equal bits
+from run to run, and on a GPU PyTorch's streams, devices, graphs and no waiting. With WKV_TEST_DEVICE=cuda, or cuda-on-host
+for the first part; WKV_CUDA_FORM=recurrent or chunked forces a form."""
 
 import ctypes
 import subprocess
