@@ -5,8 +5,8 @@
 // A warp has 16 rows of S^T [value][feature] in its registers for the whole sequence (160 features: 80 registers). A
 // chunk of 32 tokens: out^T = S^T features(x)^T + w^T a^T, then S^T += w^T features(y); products are exact for fp32, of
 // 10 bits for the rest. The normaliser is summed beside them, in fp32.
-// Cost of a token of a head: 4 * 160 dv flops on the state, (d + dv) 64 within the chunk. Memory: q, k, v once for each
-// 64 (32 where there are few heads) values, y once.
+// Cost of a token of a head: 4 * 160 dv flops on the state, (d + dv) 64 within the chunk. Memory: v and y once, q and k
+// once for each 64 values (32 where there are few heads).
 #pragma once
 #include "based_linear_attention/based_linear_attention_features.cuh"
 #include "core/cuda/warp_tile.cuh"
