@@ -6,7 +6,8 @@
 //
 // what these leave for r, k, the decay and u is in wkv6_pair_gradients.cuh. All of it but dv is a sum over values:
 // parts of the values are added afterwards. A warp owns 16 keys, whose columns of Z are its registers from the last
-// token to the first. A token costs 4 N M + 48 (N + M) multiply-adds of the tensor cores (for fp64, of the CUDA cores).
+// token to the first. A token costs 4 N M + 32 M multiply-adds of the tensor cores
+// (for fp64, of the CUDA cores) and 80 N others.
 #pragma once
 #include "wkv6/wkv6_chunk.cuh"
 #include "wkv6/wkv6_pair_gradients.cuh"
@@ -96,18 +97,9 @@ __global__ __launch_bounds__(2 * kKeys, (wkv6_backward_blocks<io_t>(kKeys))) voi
     const auto g_of = [&](int t, int value) { return g[t * kValueStride + value]; };
     const auto g_to = [&](int value, int t) { return g[t * kValueStride + value]; };
     const auto v_to = [&](int value, int t) { return v[t * kValueStride + value]; };
-    if (warp == kKeys / 16 - 1) {
-      TokenTile products;
-      products.clear();
-      products.template add_product<kExact>(kValues, g_of, v_to);
-      products.for_each(
-          [&](int t, int s, acc_t& x) { pair_gradients[t * Chunk::kPairStride + s] = s <= t ? x : acc_t{0}; });
-    }
     TokenTile of_read, of_written;  // [key][token]
     of_read.clear();
     of_read.template add_product<kExact>(state, g_to);
-    of_written.clear();
-    of_written.template add_product<kExact>(gradient, v_to);
     acc_t of_total[2] = {};  // of this lane's two rows
 #pragma unroll
     for (int t = 0; t < kValues / 8; ++t) {
@@ -117,6 +109,15 @@ __global__ __launch_bounds__(2 * kKeys, (wkv6_backward_blocks<io_t>(kKeys))) voi
     for (int half = 0; half < 2; ++half) {
       const acc_t sum = warp_sum<4>(of_total[half]);
       if (threadIdx.x % 4 == 0) total_gradients[my_key + StateTile::row(2 * half)] = sum;
+    }
+    of_written.clear();
+    of_written.template add_product<kExact>(gradient, v_to);
+    if (warp == kKeys / 16 - 1) {
+      TokenTile products;
+      products.clear();
+      products.template add_product<kExact>(kValues, g_of, v_to);
+      products.for_each(
+          [&](int t, int s, acc_t& x) { pair_gradients[t * Chunk::kPairStride + s] = s <= t ? x : acc_t{0}; });
     }
     gradient.for_each([&](int key, int, acc_t& x) { x *= chunk.total[my_key + key]; });
     gradient.template add_product<kExact>(

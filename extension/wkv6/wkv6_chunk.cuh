@@ -65,31 +65,43 @@ struct Wkv6Chunk {
       if (upwards) total[i] = product;
     }
   }
-  // A. Eight lanes share a source s, and walk the tokens after it with what the decays left of its keys.
+  // A. Lanes that share a source s take vectors of its keys in turn, and walk the tokens with what the decays left of
+  // them; the lanes of a warp are at the same token, so that what they read of it is read once.
   __device__ void multiply_pairs() const {
-    constexpr int kLanes = 8, kMine = kKeys / kLanes;
+    using Vector = Wkv6Vector<acc_t>;
+    constexpr int kSize = Vector::kSize, kLanes = kKeys % (8 * kSize) == 0 ? 8 : 4, kMine = kKeys / kLanes;
     for (int task = static_cast<int>(threadIdx.x); task < kLanes * kWkv6Chunk; task += static_cast<int>(blockDim.x)) {
-      const int s = task / kLanes, lane = task % kLanes;
+      const int s = task / kLanes, first_of_warp = task / 32 * 32 / kLanes;
+      const auto part = [&](const acc_t* row, int n) {
+        return *reinterpret_cast<const Vector*>(row + n * kLanes + task % kLanes * kSize);
+      };
       acc_t left[kMine], own = 0;
 #pragma unroll
-      for (int n = 0; n < kMine; ++n) {
-        const int i = kLanes * n + lane;
-        left[n] = k[s * kStride + i];
-        own += r[s * kStride + i] * u[i] * left[n];
+      for (int n = 0; n < kMine; n += kSize) {
+        const Vector k_s = part(k + s * kStride, n), r_s = part(r + s * kStride, n), bonus = part(u, n);
+#pragma unroll
+        for (int i = 0; i < kSize; ++i) {
+          left[n + i] = k_s.value[i];
+          own += r_s.value[i] * bonus.value[i] * k_s.value[i];
+        }
       }
       own = warp_sum<kLanes>(own);
-      if (lane == 0) pairs[s * kPairStride + s] = own;
-      for (int step = 1; step < kWkv6Chunk; ++step) {
-        const int t = (s + step) % kWkv6Chunk;  // from s on, and, for the zeros, around to the tokens before it
+#pragma unroll 2
+      for (int t = 0; t < kWkv6Chunk; ++t) {
         acc_t sum = 0;
+        if (t > first_of_warp) {
 #pragma unroll
-        for (int n = 0; n < kMine; ++n) {
-          const int at = t * kStride + kLanes * n + lane;
-          sum += r[at] * left[n];
-          left[n] *= d[at];
+          for (int n = 0; n < kMine; n += kSize) {
+            const Vector r_t = part(r + t * kStride, n), d_t = part(d + t * kStride, n);
+#pragma unroll
+            for (int i = 0; i < kSize; ++i) {
+              sum += r_t.value[i] * left[n + i];
+              if (t > s) left[n + i] *= d_t.value[i];
+            }
+          }
+          sum = warp_sum<kLanes>(sum);
         }
-        sum = warp_sum<kLanes>(sum);
-        if (lane == 0) pairs[t * kPairStride + s] = t > s ? sum : acc_t{0};
+        if (task % kLanes == 0) pairs[t * kPairStride + s] = t > s ? sum : t == s ? own : acc_t{0};
       }
     }
   }

@@ -1,7 +1,6 @@
 // The forward of wkv6 in chunks, on tensor cores: see wkv6_chunk.cuh. A warp owns 16 values, whose rows of the state
-// are its registers from the first token to the last. A token costs 2 N M + 32 (N + M) multiply-adds of the tensor
-// cores and, for A, 16 N others a block. The arithmetic is that of fp32; for bf16 and fp16, operands have 10 bits of
-// mantissa.
+// are its registers from the first token to the last. A token costs 2 N M + 16 M multiply-adds of the tensor cores and,
+// for A, 20 N others a block. The arithmetic is that of fp32; for bf16 and fp16, operands have 10 bits of mantissa.
 #pragma once
 #include "wkv6/wkv6_chunk.cuh"
 

@@ -1,5 +1,5 @@
 // What the tensor entries of wkv6, wkv5 and bi_wkv6 share on CUDA: checked arguments as the kernels want them, and the
-// launches. A direction more than one is bi_wkv6's scan from the right.
+// launches.
 #pragma once
 #include "core/cuda/launch.h"
 #include "wkv6/wkv6_call.h"

@@ -50,6 +50,11 @@ class Wkv6PairGradients {
                             int count) {
     constexpr int L = kWkv6Chunk, kStride = Chunk::kStride;
     acc_t d[L], of_r[L] = {}, of_decay[L] = {}, carried[L];
+    if (key_ >= in_.key_size) count = 0;
+    const int64_t first = task_.row(t0) * in_.key_size + key_, step = task_.row_step * in_.key_size;
+    const auto store = [&](const Wkv6GradientPart& to, int t, acc_t value) {
+      if (t < count) to.store<io_t>(part_, first + t * step, value);
+    };
     const auto r_of = [&](int t) { return chunk.r[t * kStride + key_]; };
     const auto of_pair = [&](int t, int s) { return pair_gradients[t * Chunk::kPairStride + s]; };
 #pragma unroll
@@ -83,7 +88,7 @@ class Wkv6PairGradients {
         of_r[pair] += bonus * k;
       }
       u_ += own * r_s * k;
-      store(to_.k, t0 + s, s < count, of_carried + bonus * r_s);
+      store(to_.k, s, of_carried + bonus * r_s);
     }
 
     // The state's carrier, of which one lane keeps what it adds.
@@ -104,10 +109,10 @@ class Wkv6PairGradients {
 #pragma unroll
     for (int pair = 0; pair < L; pair += 2) {
       const int t = pair + odd_;
-      store(to_.r, t0 + t, t < count, sum_of_lanes(of_r[pair], of_r[pair + 1]));
+      store(to_.r, t, sum_of_lanes(of_r[pair], of_r[pair + 1]));
       const acc_t of_log = sum_of_lanes(of_decay[pair], of_decay[pair + 1]);
-      if (t >= count || key_ >= in_.key_size) continue;
-      const int64_t at = task_.decay_row(in_, t0 + t) * in_.key_size + key_;
+      if (t >= count) continue;
+      const int64_t at = in_.constant_decay ? task_.head * in_.key_size + key_ : first + t * step;
       const acc_t of_w = of_log * load_decay<io_t>(in_.decay, at).log_slope;
       if (in_.constant_decay) {
         constant_decay_ += of_w;
@@ -126,9 +131,6 @@ class Wkv6PairGradients {
   }
 
  private:
-  __device__ void store(const Wkv6GradientPart& to, int64_t t, bool exists, acc_t value) const {
-    if (exists && key_ < in_.key_size) to.store<io_t>(part_, task_.row(t) * in_.key_size + key_, value);
-  }
   // Over the two lanes of a key: the even one gets the sum of its first and the other's first, the odd one of the
   // second.
   __device__ acc_t sum_of_lanes(acc_t first, acc_t second) const {

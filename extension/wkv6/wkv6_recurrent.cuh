@@ -8,12 +8,6 @@ namespace wkv::cuda {
 // Lanes that share a value: each has at most 80 keys.
 constexpr int wkv6_lanes(int keys) { return keys > 128 ? 4 : keys > 80 ? 2 : 1; }
 
-template <class acc_t>
-struct alignas(16) Wkv6Vector {
-  static constexpr int kSize = 16 / sizeof(acc_t);
-  acc_t value[kSize];
-};
-
 // A chunk as the threads read it, with keys up to kKeys that do nothing.
 template <class io_t, int kKeys>
 struct Wkv6TokenRows {

@@ -69,6 +69,13 @@ struct Wkv6Task {
   }
 };
 
+// What a thread reads of shared memory at once.
+template <class acc_t>
+struct alignas(16) Wkv6Vector {
+  static constexpr int kSize = 16 / sizeof(acc_t);
+  acc_t value[kSize];
+};
+
 // The rows of the tokens of a chunk, in global or shared memory.
 template <class io_t>
 struct Wkv6Rows {
