@@ -34,11 +34,6 @@ bool Model::quantized() const {
 
 void Model::quantize(const std::string& format) {
   const auto formats = matrix_formats(format);
-  for (const auto& parameter : named_parameters()) {
-    if (formats.contains(parameter.key()) && !parameter.value().is_cpu()) {
-      throw Error(ErrorCode::invalid_argument, fmt::format("{}: is quantised on the CPU only", family()));
-    }
-  }
   if (quantized()) throw Error(ErrorCode::invalid_argument, fmt::format("{}: is quantised already", family()));
   for (const auto& module : named_modules({}, /*include_self=*/false)) {
     if (auto* const linear = dynamic_cast<Linear*>(module.value().get())) {

@@ -11,7 +11,7 @@ namespace {
 // So few that reading the weights takes longer than multiplying: a matrix product of more is faster.
 bool has_few_rows(const at::Tensor& x) {
   constexpr int64_t kFewRows = 8;
-  return x.is_cpu() && x.numel() <= kFewRows * x.size(-1) && x.scalar_type() != at::kDouble;
+  return x.numel() <= kFewRows * x.size(-1) && x.scalar_type() != at::kDouble;
 }
 
 bool is_decoding(const at::Tensor& x) { return has_few_rows(x) && !at::GradMode::is_enabled(); }
@@ -32,7 +32,8 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias)
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
   if (!quantized()) return models::linear(x, weight, bias);
-  if (has_few_rows(x)) return ops::packed_linear(x, weight, given(bias));
+  // On a GPU the product unpacks for many rows itself, and for few it need not wait for the matrix's header.
+  if (has_few_rows(x) || x.is_cuda()) return ops::packed_linear(x, weight, given(bias));
   return at::linear(x, ops::unpack_linear(weight, x.scalar_type()), given(bias));
 }
 

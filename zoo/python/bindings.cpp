@@ -119,10 +119,6 @@ struct Model : torch::CustomClassHolder {
     if (dtype == at::kDouble && value->quantized()) {
       throw Error(ErrorCode::invalid_argument, family() + ": is quantised, and computes in no float64");
     }
-    if (device && !device->is_cpu() && value->quantized()) {
-      throw Error(ErrorCode::invalid_argument,
-                  family() + ": is quantised, which is for the CPU: load it in float16 or bfloat16 for a GPU");
-    }
     const at::NoGradGuard no_grad;
     const auto move = [&](at::Tensor& tensor) {
       const auto target = tensor.is_floating_point() && dtype ? *dtype : tensor.scalar_type();
