@@ -44,9 +44,8 @@ class Device {
   // waiting.
   Sequences sequences(const char* op, int64_t batch, int64_t time, const std::optional<Tensor>& cu_seqlens);
 
+  int64_t most_shared_bytes() const;  // of a block whose kernel asks for them
   int multiprocessors() const;
-  // Of a block, if its kernel asks for them.
-  int64_t most_shared_bytes() const;
 
  private:
   static constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
