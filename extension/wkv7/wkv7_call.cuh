@@ -1,5 +1,7 @@
 // A call of wkv7 or its backward on CUDA: contiguous arguments and what the kernels take of them.
 #pragma once
+#include <vector>
+
 #include "core/cuda/launch.h"
 #include "wkv7/wkv7_chunk.cuh"
 #include "wkv7/wkv7_recurrent.cuh"

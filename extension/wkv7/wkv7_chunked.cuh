@@ -1,8 +1,8 @@
 // wkv7 on the GPU, chunk after chunk on tensor cores; the equations are in wkv7_chunk.cuh. A block has a head of a
 // sequence, a warp 16 values of its state in registers from the first token to the last.
 //
-// Of a token of a head of size N: 5 * 16 * N / 2 multiply-adds of pairs of tokens, 4 N^2 + 80 N on tensor cores (three
-// times as many for fp32, one TF32 product each for bf16 and fp16). Memory: each row of the inputs and outputs once.
+// Of a token of a head of size N: some 50 N multiply-adds for the pairs of tokens, 4 N^2 + 64 N on tensor cores (of
+// which fp32 takes three TF32 products each, bf16 and fp16 one). Memory: each row of the inputs and outputs once.
 #pragma once
 #include "wkv7/wkv7_chunk.cuh"
 #include "wkv7/wkv7_recurrent.cuh"

@@ -288,8 +288,7 @@ class Wkv7ChunkedBackward {
 };
 
 template <class io_t, int kSize>
-__global__ void __launch_bounds__(2 * kSize, kSize <= 64 ? 2 : 1)
-    wkv7_chunked_backward_kernel(Wkv7Batch batch, Wkv7BackwardCall call) {
+__global__ void __launch_bounds__(2 * kSize) wkv7_chunked_backward_kernel(Wkv7Batch batch, Wkv7BackwardCall call) {
   Wkv7ChunkedBackward<io_t, kSize>(batch, call).run();
 }
 

@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(128)
   const auto value_of = [&](int m) { return first_value + m * (Shape::kThreads / kLanes); };
   const auto first_key = [&](int n) { return (n * kLanes + lane) * Vector::kSize; };
   const int64_t state = (exists ? slot : 0) * states.slot_stride + token % in.heads * in.value_size * in.key_size;
-  const acc_t* const before = static_cast<const acc_t*>(states.from) + state;
+  const acc_t* const before = states.from ? static_cast<const acc_t*>(states.from) + state : nullptr;
   acc_t* const after = static_cast<acc_t*>(states.to) + state;
   const auto aligned = [&](const acc_t* p) {
     return in.key_size % Vector::kSize == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0;
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(128)
 #pragma unroll
     for (int n = 0; n < kVectors; ++n) {
       S[m][n] = {};
-      if (!states.from || !exists || value_of(m) >= in.value_size || first_key(n) >= in.key_size) continue;
+      if (!before || !exists || value_of(m) >= in.value_size || first_key(n) >= in.key_size) continue;
       const acc_t* const keys = before + value_of(m) * in.key_size + first_key(n);
       if (whole_loads) {
         S[m][n] = load_vector(keys);

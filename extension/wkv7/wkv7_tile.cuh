@@ -40,7 +40,7 @@ struct Wkv7Batch {
   }
 };
 
-// 16 bytes of shared memory.
+// What one instruction loads or stores.
 template <class acc_t>
 struct alignas(16) Wkv7Vector {
   static constexpr int kSize = 16 / sizeof(acc_t);
