@@ -3,8 +3,8 @@
 //   out_t = sum_{s <= t} a_ts w_s,   a_ts = 1 + x + x^2 / 2,   x = x_t . y_s.
 //
 // A warp has 16 rows of S^T [value][feature] in its registers for the whole sequence (160 features: 80 registers). A
-// chunk of 32 tokens: out^T = S^T features(x)^T + w^T a^T, then S^T += w^T features(y); products are exact for fp32, of
-// 10 bits for the rest. The normaliser is summed beside them, in fp32.
+// chunk of 32 tokens: out^T = S^T features(x)^T + w^T a^T, then S^T += w^T features(y); the last product is exact as
+// fp32, the others for fp32 alone, else of 10 bits. The normaliser is summed beside them, in fp32.
 // Cost of a token of a head: 4 * 160 dv flops on the state, (d + dv) 64 within the chunk. Memory: v and y once, q and k
 // once for each 64 values (32 where there are few heads).
 #pragma once
@@ -233,8 +233,9 @@ __global__ void __launch_bounds__(32 * kBasedMostValueWarps)
         }
       });
     }
-    state.template add_product<kExact>(kBasedTokens, value,
-                                       [&](int k, int n) { return memory.y_features[k * kBasedFeatureStride + n]; });
+    // Exact for any dtype: features have more bits than the elements, and what a state lacks stays in it.
+    state.template add_product<true>(kBasedTokens, value,
+                                     [&](int k, int n) { return memory.y_features[k * kBasedFeatureStride + n]; });
     __syncthreads();
     out.for_each([&](int r, int t, float& sum) {
       if (t >= chunk.count() || value_of_warp + r >= call.values) return;

@@ -16,28 +16,30 @@ inline constexpr int kWindowTile = 64, kWindowTileThreads = 128;  // rows that a
 inline constexpr int kWindowStep = 32;                            // rows that they meet at a time
 
 // Shared memory: rows of fp32, 8 * kTiles of them used, in strides that keep the loads of operands from sharing banks.
+// What else there is lies at the ends of the rows: so head size 128 fits where a block has 99 KiB.
 template <int kTiles>
 struct WindowTileMemory {
   static constexpr int kColumns = 8 * kTiles, kStride = kColumns + 4;
   static constexpr int64_t bytes(int64_t own_matrices) {
-    return 4 * ((own_matrices * kWindowTile + 2 * kWindowStep) * kStride + 3 * kWindowStep + 1);
+    return 4 * (own_matrices * kWindowTile + 2 * kWindowStep) * kStride;
   }
 
-  float* own[2];                    // [kWindowTile][kStride]
-  float* met[2];                    // [kWindowStep][kStride]
-  float *highest, *inverse, *mean;  // [kWindowStep]: the sums of queries that are met
-  int* has_infinite;                // whether a value was not finite
+  float* own[2];      // [kWindowTile][kStride]
+  float* met[2];      // [kWindowStep][kStride]
+  int* has_infinite;  // whether a value was not finite
 
   __device__ explicit WindowTileMemory(int own_matrices) {
     auto* at = reinterpret_cast<float*>(shared_memory());
     const auto take = [&](int count) { return (at += count) - count; };
     for (int i = 0; i < 2; ++i) own[i] = i < own_matrices ? take(kWindowTile * kStride) : nullptr;
     for (int i = 0; i < 2; ++i) met[i] = take(kWindowStep * kStride);
-    highest = take(kWindowStep);
-    inverse = take(kWindowStep);
-    mean = take(kWindowStep);
-    has_infinite = reinterpret_cast<int*>(at);
+    has_infinite = reinterpret_cast<int*>(own[0] + kColumns);
   }
+
+  // Of a query that is met.
+  __device__ float& highest(int query) const { return met[0][query * kStride + kColumns]; }
+  __device__ float& inverse(int query) const { return met[0][query * kStride + kColumns + 1]; }
+  __device__ float& mean(int query) const { return met[0][query * kStride + kColumns + 2]; }
 
   // Operands: the warp's 16 rows of own[i]; met[i], transposed and as it is.
   __device__ auto own_rows(int i) const {
@@ -132,7 +134,7 @@ struct WindowQueryTile {
   }
 };
 
-// The softmax of the two rows of a lane: sums are of its own columns, until `finish`.
+// The softmax of the two rows of a lane; sums are of the lane's columns, those of the rows are of four lanes.
 struct WindowSoftmax {
   WindowHighest<float> highest[2];
   float sum[2] = {0, 0};
@@ -301,9 +303,9 @@ __global__ void __launch_bounds__(kWindowTileThreads)
                              [&](int r) { return grad.y + token(r) * call.size; });
     const int c = threadIdx.x;
     if (c < kWindowStep) {
-      memory.highest[c] = query + c < end ? sums.highest[token(c)] : 0;
-      memory.inverse[c] = query + c < end ? sums.inverse[token(c)] : 0;
-      memory.mean[c] = query + c < end ? sums.mean[token(c)] : 0;
+      memory.highest(c) = query + c < end ? sums.highest[token(c)] : 0;
+      memory.inverse(c) = query + c < end ? sums.inverse[token(c)] : 0;
+      memory.mean(c) = query + c < end ? sums.mean[token(c)] : 0;
     }
     __syncthreads();
     if (n >= head.rows || query + kWindowStep <= n || query > n + 15 + call.keys_back) continue;
@@ -320,9 +322,9 @@ __global__ void __launch_bounds__(kWindowTileThreads)
         const int column = p.column(t, i);
         const int64_t key = n + p.row(i), distance = query + column - key;
         const bool seen = distance >= 0 && distance <= call.keys_back && key >= head.first_real && query + column < end;
-        const float x = exponential(p.value[t][i] - memory.highest[column]) * memory.inverse[column];
+        const float x = exponential(p.value[t][i] - memory.highest(column)) * memory.inverse(column);
         p.value[t][i] = seen ? x : 0;
-        ds.value[t][i] = seen ? x * (ds.value[t][i] - memory.mean[column]) : 0;
+        ds.value[t][i] = seen ? x * (ds.value[t][i] - memory.mean(column)) : 0;
       }
     }
     dk.template add_product<kExact>(ds, memory.met_rows(0));
