@@ -4,7 +4,6 @@
 #include "bi_wkv/bi_wkv_compat_kernels.cuh"
 #include "bi_wkv/bi_wkv_kernels.cuh"
 #include "core/cuda/launch.h"
-#include "core/cuda/sum_parts.cuh"
 
 namespace wkv::cuda {
 namespace {
@@ -98,8 +97,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bi_wkv_backward(Tensor grad_y, Tensor
   const BiWkvCall call(w, u, k, v, compat_chunks, kBiWkvBackwardWarps);
   grad_y = as_contiguous(grad_y);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
-  Tensor grad_w = gradient_of(call.w), grad_u = gradient_of(call.u), grad_k = gradient_of(call.k),
-         grad_v = gradient_of(call.v);
+  Tensor grad_k = gradient_of(call.k), grad_v = gradient_of(call.v);
 
   const int64_t channels = call.inputs.channels, parts = call.rows * (compat_chunks > 0 ? 1 : call.inputs.spans);
   const Tensor by_w = call.scratch({parts, channels}), by_u = call.scratch({parts, channels});
@@ -125,10 +123,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> bi_wkv_backward(Tensor grad_y, Tensor
       }
       call.launch(bi_wkv_backward_kernel<io_t>, grad, scratch);
     }
-    sum_parts<io_t>(call.device, data<acc_t>(by_w), parts, grad_w);
-    sum_parts<io_t>(call.device, data<acc_t>(by_u), parts, grad_u);
   });
-  return {grad_w, grad_u, grad_k, grad_v};
+  return {sum_of_parts(call.device, by_w, call.w), sum_of_parts(call.device, by_u, call.u), grad_k, grad_v};
 }
 
 }  // namespace

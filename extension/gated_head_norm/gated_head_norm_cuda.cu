@@ -45,7 +45,7 @@ GatedHeadNormGradientTensors gated_head_norm_backward(Tensor grad_y, Tensor x, T
                   tokens.addresses(grad_y), data<acc_t>(sums), part_tokens, parts);
   });
   return tokens.with_parameters(call, [&](int64_t i, const Tensor& parameter) {
-    return sum_of_parts(torch::stable::select(sums, 0, i), parameter);
+    return sum_of_parts(device, torch::stable::select(sums, 0, i), parameter);
   });
 }
 

@@ -84,7 +84,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> mix_tokens_backward(Tensor grad_mixed
     checked.device.launch(mix_tokens_backward_kernel<io_t>, parts * ((in.channels + kThreads - 1) / kThreads), kThreads,
                           0, checked.call, grad);
   });
-  return {grad_x, grad_before, sum_of_parts(sums, checked.mixes), grad_changes};
+  return {grad_x, grad_before, sum_of_parts(checked.device, sums, checked.mixes), grad_changes};
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // wkv4, its backward and wkv4_decode_ on CUDA.
 #include "core/cuda/launch.h"
-#include "core/cuda/sum_parts.cuh"
 #include "wkv4/wkv4_backward_kernels.cuh"
 #include "wkv4/wkv4_check.h"
 #include "wkv4/wkv4_kernels.cuh"
@@ -97,8 +96,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward(Tensor grad_y, 
   grad_y = as_contiguous(grad_y);
   grad_state = as_contiguous(grad_state);
   const auto gradient_of = [](const Tensor& x) { return new_empty(x, x.sizes()); };
-  Tensor grad_w = gradient_of(call.w), grad_u = gradient_of(call.u), grad_k = gradient_of(call.k),
-         grad_v = gradient_of(call.v), grad_before = call.state ? gradient_of(*call.state) : new_empty(grad_y, {0});
+  Tensor grad_k = gradient_of(call.k), grad_v = gradient_of(call.v),
+         grad_before = call.state ? gradient_of(*call.state) : new_empty(grad_y, {0});
 
   const int64_t channels = call.inputs.channels;
   const Tensor checkpoints = call.scratch({call.slots_of(kWkv4Chunk), 3, channels});
@@ -125,10 +124,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> wkv4_backward(Tensor grad_y, 
                                    .state_before = call.state ? data<acc_t>(grad_before) : nullptr};
     call.launch(wkv4_checkpoints_kernel<io_t>, data_if<acc_t>(call.state), grad, scratch);
     call.launch(wkv4_backward_kernel<io_t>, grad, scratch);
-    sum_parts<io_t>(call.device, scratch.by_w, call.slots, grad_w);
-    sum_parts<io_t>(call.device, scratch.by_u, call.slots, grad_u);
   });
-  return {grad_w, grad_u, grad_k, grad_v, grad_before};
+  return {sum_of_parts(call.device, by_w, call.w), sum_of_parts(call.device, by_u, call.u), grad_k, grad_v,
+          grad_before};
 }
 
 Tensor wkv4_decode(Tensor w, Tensor u, Tensor k, Tensor v, Tensor pool, Tensor slots) {

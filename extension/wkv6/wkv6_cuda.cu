@@ -1,6 +1,5 @@
 // wkv6 and its backward on CUDA, and what wkv5 and bi_wkv6 share with them: the choice of the form, and sums of parts.
 #include "wkv6/wkv6_cuda.h"
-#include "wkv6/wkv6_sum.cuh"
 
 namespace wkv::cuda {
 namespace {
@@ -36,20 +35,6 @@ Wkv6Tensors::Wkv6Tensors(wkv::Decay decay, const Wkv6Arguments& x)
 
 void launch_wkv6(const Device& device, const Wkv6Tensors& x, const Wkv6Grid& grid, const Wkv6Forward& out) {
   (in_chunks(x) ? launch_wkv6_chunked : launch_wkv6_recurrent)(device, x, grid, out);
-}
-
-Tensor sum_of_parts(const Device& device, const Tensor& parts, const Tensor& like) {
-  Tensor sum = new_empty(like, like.sizes());
-  const int64_t n = like.numel(), count = n == 0 ? 0 : parts.numel() / n;
-  constexpr int kThreads = 256;
-  const int64_t blocks = std::min<int64_t>((n + kThreads - 1) / kThreads, int64_t{64} * device.multiprocessors());
-  const auto launch = [&](auto io) {
-    using io_t = decltype(io);
-    device.launch(wkv6_sum_kernel<io_t>, blocks, kThreads, 0, data<accumulate_t<io_t>>(parts), count, n,
-                  sum.mutable_data_ptr(), like.scalar_type() == ScalarType::Float);
-  };
-  for_io_type(like, launch);
-  return sum;
 }
 
 std::tuple<Tensor, Tensor> wkv6_forward(const char* op, wkv::Decay decay, const Wkv6Arguments& arguments) {

@@ -35,9 +35,6 @@ void launch_wkv6_chunked(const Device& device, const Wkv6Tensors& x, Wkv6Grid gr
 Wkv6GradientTensors wkv6_gradients(const Device& device, const Wkv6Tensors& x, const Wkv6Grid& grid,
                                    const Tensor& grad_y, const OptionalTensor& grad_state);
 
-// The sum of parts [parts, ...], which are fp32 or fp64, as a tensor like `like`.
-Tensor sum_of_parts(const Device& device, const Tensor& parts, const Tensor& like);
-
 // The ops, for a decay of each token or a constant one.
 std::tuple<Tensor, Tensor> wkv6_forward(const char* op, wkv::Decay decay, const Wkv6Arguments& arguments);
 Wkv6GradientTensors wkv6_backward(const char* op, wkv::Decay decay, const Tensor& grad_y, const Tensor& grad_state,

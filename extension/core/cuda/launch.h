@@ -5,7 +5,6 @@
 #include <torch/csrc/stable/accelerator.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 #include "core/check.h"
@@ -163,12 +162,9 @@ void for_vector_width(int64_t elements, std::initializer_list<Tensor> tensors, c
   }
 }
 
-// The gradient of a parameter from its parts [parts, ...], summed in a fixed order.
-inline Tensor sum_of_parts(const Tensor& parts, const Tensor& parameter) {
-  const std::array<int64_t, 1> over{0};
-  const Tensor sum = torch::stable::to(torch::stable::sum(parts, over), parameter.scalar_type());
-  return torch::stable::view(sum, parameter.sizes());
-}
+// What blocks left of a tensor like `like` in parts [parts, ...] of fp32 or fp64, contiguous: their sum, in a fixed
+// order.
+Tensor sum_of_parts(const Device& device, const Tensor& parts, const Tensor& like);
 
 }  // namespace wkv::cuda
 
