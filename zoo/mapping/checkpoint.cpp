@@ -163,6 +163,16 @@ int64_t Config::integer(const std::string& key, int64_t otherwise) {
   return value->get<int64_t>();
 }
 
+bool Config::flag(const std::string& key, bool otherwise) {
+  const auto* value = given(key);
+  if (!value) return otherwise;
+  if (!value->is_boolean()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be true or false, got {}", where_, key, value->dump()));
+  }
+  return value->get<bool>();
+}
+
 std::optional<std::vector<int64_t>> Config::integers(const std::string& key) {
   const auto* value = given(key);
   if (!value) return std::nullopt;

@@ -66,6 +66,7 @@ class Config {
   // A key that shapes can't tell.
   double number(const std::string& key, double otherwise);
   int64_t integer(const std::string& key, int64_t otherwise);
+  bool flag(const std::string& key, bool otherwise);
   std::optional<std::vector<int64_t>> integers(const std::string& key);
   // A key that must have this value, a string or the JSON text of anything else, where it is given: the model is built
   // for no other. Throws wkv::Error.

@@ -29,7 +29,8 @@ std::span<const Family> families() {
                                rwkv4_transformers_family,
                                multi_temporal_rwkv_family,
                                rrwkv_family,
-                               based_family};
+                               based_family,
+                               rwkv_clip_family};
   return all;
 }
 

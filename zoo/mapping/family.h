@@ -32,5 +32,6 @@ extern const Family rwkv4_transformers_family;
 extern const Family multi_temporal_rwkv_family;
 extern const Family rrwkv_family;
 extern const Family based_family;
+extern const Family rwkv_clip_family;
 
 }  // namespace wkv::zoo

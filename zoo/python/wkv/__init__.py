@@ -10,8 +10,9 @@ _load_library()
 import torch as _torch
 
 from wkv import compat, cuda, nn, ops
+from wkv.contrastive import contrastive_loss
 from wkv.models import Model, State, list_models, load
 from wkv.text import Tokenizer, generate, generate_batch, tokenizer
 
 __version__: str = _torch.ops.wkv._version()
-__all__ = ["Model", "State", "Tokenizer", "compat", "cuda", "generate", "generate_batch", "list_models", "load", "nn", "ops", "tokenizer"]
+__all__ = ["Model", "State", "Tokenizer", "compat", "contrastive_loss", "cuda", "generate", "generate_batch", "list_models", "load", "nn", "ops", "tokenizer"]
