@@ -1,35 +1,26 @@
 // The text tower's initial values, as the published training code sets them for a new model.
-#include "layers/initial_values.h"
+#include "vrwkv6/initial_values.h"
 
 #include "rwkv_clip/text_tower.h"
 
 namespace wkv::models {
 
 void TextBlock::initialise(int64_t layer, int64_t layers) {
-  const auto [up, down] = depth(layer, layers);
-  const double channels = static_cast<double>(att->time_maa_x.numel());
-  const auto set_mix = [&](const at::Tensor& mix, double power, double offset = 0) {
-    set_channels(mix, [&](double n) { return 1 - (std::pow(n / channels, power) + offset); });
-  };
+  const Depth place = depth(layer, layers);
   for (const auto& norm : {ln0, ln1, ln2})
     if (norm) set_identity(*norm);
 
-  set_mix(att->time_maa_x, down);
-  set_mix(att->time_maa_w, down);
-  set_mix(att->time_maa_k, down);
-  set_mix(att->time_maa_v, down, 0.3 * up);
-  set_mix(att->time_maa_r, 0.5 * down);
-  set_mix(att->time_maa_g, 0.5 * down);
-  set_decay(att->time_decay, up);
-  set_bonus(att->time_faaaa, up);
+  initialise_spatial_mix(*att, place);
   for (const at::Tensor& first : {att->time_maa_w1, att->time_decay_w1}) torch::nn::init::zeros_(first);
   for (const at::Tensor& second : {att->time_maa_w2, att->time_decay_w2})
     torch::nn::init::uniform_(second, -0.01, 0.01);
-  torch::nn::init::constant_(att->ln_x->weight,
-                             std::pow((1.0 + static_cast<double>(layer)) / static_cast<double>(layers), 0.7));
+  const double share = static_cast<double>(1 + layer) / static_cast<double>(layers);
+  torch::nn::init::constant_(att->ln_x->weight, std::pow(share, 0.7));
   torch::nn::init::zeros_(att->ln_x->bias);
-  set_mix(ffn->mix_k, down);
-  set_mix(ffn->mix_r, down);
+  for (const at::Tensor& mix : {ffn->mix_k, ffn->mix_r}) {
+    const double channels = static_cast<double>(mix.numel());
+    set_channels(mix, [&](double n) { return 1 - std::pow(n / channels, place.down); });
+  }
 
   const auto set_orthogonal = [](const at::Tensor& weight, double gain) {
     const double ratio = static_cast<double>(weight.size(0)) / static_cast<double>(weight.size(1));
@@ -46,8 +37,8 @@ void TextBlock::initialise(int64_t layer, int64_t layers) {
 void TextTower::initialise() {
   const at::NoGradGuard no_grad;
   torch::nn::init::uniform_(emb->weight, -1e-4, 1e-4);
-  for (size_t layer = 0; layer < blocks.size(); ++layer)
-    blocks[layer]->initialise(static_cast<int64_t>(layer), static_cast<int64_t>(blocks.size()));
+  const auto layers = static_cast<int64_t>(blocks.size());
+  for (int64_t layer = 0; layer < layers; ++layer) blocks[static_cast<size_t>(layer)]->initialise(layer, layers);
   set_identity(*ln_out);
   for (const at::Tensor& value : parameters()) value.copy_(value.to(at::kBFloat16));  // as upstream starts from bf16
 }

@@ -2,27 +2,35 @@
 
 #include <torch/nn/modules/container/modulelist.h>
 
+#include "layers/checkpointed.h"
 #include "layers/unit_length.h"
 
 namespace wkv::models {
 
-TextBlock::TextBlock(const RWKVCLIPOptions& o, int64_t layer) {
+TextBlock::TextBlock(const RWKVCLIPOptions& o, int64_t layer) : checkpointing(o.checkpointing) {
   if (layer == 0) ln0 = register_module("ln0", std::make_shared<LayerNorm>(o.width));
   ln1 = register_module("ln1", std::make_shared<LayerNorm>(o.width));
   ln2 = register_module("ln2", std::make_shared<LayerNorm>(o.width));
-  att = register_module("att", std::make_shared<TextTimeMix>(o));
+  const QuadShift halves = {.gamma = 0.5, .head_size = o.text_head_size};
+  const double ln_x_eps = 1e-5 * o.head_size_divisor * o.head_size_divisor;
+  att = register_module("att", std::make_shared<VRWKV6SpatialMix>(o.width, /*with_key_norm=*/false, halves, ln_x_eps));
   const std::vector<int64_t> mix_shape = {1, 1, o.width};
   ffn = register_module(
       "ffn", std::make_shared<ReceptanceChannelMix>(o.width, o.text_ffn_width, MixForm::of_predecessor, mix_shape));
 }
 
-at::Tensor TextBlock::forward(const at::Tensor& input) const {
-  at::Tensor x = ln0 ? ln0->forward(input) : input;
-  x = x + att->forward(ln1->forward(x));
-  const at::Tensor normalised = ln2->forward(x);
-  const at::Tensor difference = bidirectional_shift(normalised, att->head_size) - normalised;
-  return x +
-         ffn->gated(at::addcmul(normalised, difference, ffn->mix_k), at::addcmul(normalised, difference, ffn->mix_r));
+at::Tensor TextBlock::forward(const at::Tensor& x) const {
+  if (!checkpointing || !is_training()) return run(x);
+  const auto self = std::static_pointer_cast<const TextBlock>(shared_from_this());
+  return checkpointed([self](const at::Tensor& input) { return self->run(input); }, x, parameters());
+}
+
+at::Tensor TextBlock::run(at::Tensor x) const {
+  const PatchGrid row = {.height = 1, .width = x.size(1)};
+  if (ln0) x = ln0->forward(x);
+  x = x + att->forward(ln1->forward(x), row);
+  const auto mixed = mix_neighbours(ln2->forward(x), row, att->shift, {ffn->mix_k, ffn->mix_r});
+  return x + ffn->gated(mixed[0], mixed[1]);
 }
 
 TextTower::TextTower(const RWKVCLIPOptions& o)

@@ -1,22 +1,28 @@
-// RWKV-CLIP's text tower: embedding, blocks, and one vector a text.
+// RWKV-CLIP's text tower: embedding, blocks, and one vector a text. Its blocks are VRWKV6's, a text being a grid of one
+// row: in each head, half of the channels are mixed with the token before, half with the one after.
 #pragma once
+#include <memory>
 #include <vector>
 
 #include "layers/receptance_channel_mix.h"
-#include "rwkv_clip/text_time_mix.h"
+#include "vrwkv6/spatial_mix.h"
+#include "wkv/models/rwkv_clip.h"
 
 namespace wkv::models {
 
 struct TextBlock : torch::nn::Module {
   TextBlock(const RWKVCLIPOptions& options, int64_t layer);
-  // x [B, T, C].
-  at::Tensor forward(const at::Tensor& x) const;
-  // Gives it upstream's initial values, as the block `layer` of `layers`.
+  at::Tensor forward(const at::Tensor& x) const;  // x [B, T, C]
+  // Upstream's initial values of the block `layer` of `layers`.
   void initialise(int64_t layer, int64_t layers);
 
+  bool checkpointing;
   std::shared_ptr<LayerNorm> ln0, ln1, ln2;  // ln0: of the embedding, in block 0 only
-  std::shared_ptr<TextTimeMix> att;
+  std::shared_ptr<VRWKV6SpatialMix> att;
   std::shared_ptr<ReceptanceChannelMix> ffn;
+
+ private:
+  at::Tensor run(at::Tensor x) const;
 };
 
 struct TextTower : torch::nn::Module {
