@@ -9,6 +9,7 @@
 #include "layers/drop_path.h"
 #include "layers/position_embedding.h"
 #include "support/fixture.h"
+#include "vrwkv/spatial_mix.h"
 #include "wkv/models/vrwkv.h"
 #include "wkv/models/vrwkv6.h"
 
@@ -99,8 +100,10 @@ TEST(DropPath, leaves_out_nothing_in_evaluation) {
 TEST(DropPath, rises_from_the_first_block_to_the_last) {
   models::VisionTrunkOptions options = complete(small_trunk(), "options");
   options.drop_path_rate = 0.4;
-  for (const auto& [layer, rate] : {std::pair<int64_t, double>{0, 0}, {1, 0.2}, {2, 0.4}})
-    EXPECT_DOUBLE_EQ(models::VisionBlock(options, layer, {}, nullptr).drop_path_rate, rate);
+  for (const auto& [layer, rate] : {std::pair<int64_t, double>{0, 0}, {1, 0.2}, {2, 0.4}}) {
+    const auto mix = std::make_shared<models::VRWKVSpatialMix>(options.width, false, models::QuadShift(), 0);
+    EXPECT_DOUBLE_EQ(models::VisionBlock(options, layer, {}, mix).drop_path_rate, rate);
+  }
 }
 
 TEST(Checkpointing, changes_neither_logits_nor_gradients) {
