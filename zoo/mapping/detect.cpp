@@ -30,6 +30,8 @@ std::span<const Family> families() {
                                multi_temporal_rwkv_family,
                                rrwkv_family,
                                based_family,
+                               vrwkv_family,
+                               vrwkv6_family,
                                rwkv_clip_family};
   return all;
 }
