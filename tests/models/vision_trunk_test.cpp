@@ -17,17 +17,15 @@ models::VisionTrunkOptions small_trunk() { return {.image_size = 32, .patch_size
 
 // Both generations with these options; values drawn anew, so that no branch is without effect.
 std::vector<std::shared_ptr<models::VisionModel>> both(const models::VisionTrunkOptions& trunk) {
+  at::manual_seed(7);
   const models::ClassifierOptions classifier{.classes = 5};
   std::vector<std::shared_ptr<models::VisionModel>> models = {
       std::make_shared<models::VRWKVImpl>(models::VRWKVOptions{.trunk = trunk, .classifier = classifier}),
       std::make_shared<models::VRWKV6Impl>(
           models::VRWKV6Options{.trunk = trunk, .classifier = classifier, .head_size = 16})};
   const at::NoGradGuard no_grad;
-  for (const auto& model : models) {
-    at::manual_seed(7);
-    for (const auto& parameter : model->named_parameters())
-      parameter.value().add_(at::randn_like(parameter.value()), 0.1);
-  }
+  for (const auto& model : models)
+    for (const at::Tensor& parameter : model->parameters()) parameter.add_(at::randn_like(parameter), 0.1);
   return models;
 }
 

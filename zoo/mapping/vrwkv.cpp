@@ -28,8 +28,7 @@ std::shared_ptr<models::Model> build_vrwkv(const Checkpoint& file, Config& confi
   expect_generation(config, /*six=*/false);
   const std::string prefix = trunk_prefix(file);
   models::VRWKVOptions o;
-  // Every published classifier with layer scale has its norms behind the mixes.
-  o.trunk = read_trunk(file, prefix, has_layer_scale(file, prefix), config);
+  o.trunk = read_trunk(file, prefix, published_post_norm(file, prefix, config), config);
   o.classifier = read_classifier(file, o.trunk.width, config);
   o.shift_pixel = read_shift(file, prefix, config);
   o.channel_gamma = config.number("channel_gamma", o.channel_gamma);

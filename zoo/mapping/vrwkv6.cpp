@@ -14,8 +14,7 @@ std::shared_ptr<models::Model> build_vrwkv6(const Checkpoint& file, Config& conf
   expect_generation(config, /*six=*/true);
   const std::string prefix = trunk_prefix(file);
   models::VRWKV6Options o;
-  // Every published classifier with layer scale has its norms behind the mixes.
-  o.trunk = read_trunk(file, prefix, has_layer_scale(file, prefix), config);
+  o.trunk = read_trunk(file, prefix, published_post_norm(file, prefix, config), config);
   o.classifier = read_classifier(file, o.trunk.width, config);
   o.head_size = file.shape(prefix + "layers.0.att.time_faaaa", 2)[1];
   config.expect("num_heads", o.trunk.width / o.head_size);
