@@ -38,6 +38,9 @@ struct Embeddings {
 // where it can't write.
 WKV_API void save_embeddings(const std::string& path, const Embeddings& embeddings);
 
+// Throws wkv::Error for a path whose suffix is neither of them: before hours of work, not after.
+WKV_API void require_embedding_path(const std::string& path);
+
 // Reads such a file, and .npy files of others: '<f4', '<f2' or '<f8'; without names beside them, names are the rows'
 // numbers. Throws wkv::Error, which names the file.
 WKV_API Embeddings load_embeddings(const std::string& path);
