@@ -29,9 +29,8 @@ struct QuadShift {
 inline std::vector<at::Tensor> mix_neighbours(const at::Tensor& x, const PatchGrid& grid, const QuadShift& shift,
                                               const std::vector<at::Tensor>& mixes,
                                               const std::optional<at::Tensor>& changes = std::nullopt) {
-  const at::Tensor difference = ops::q_shift(x, grid.height, grid.width, shift.gamma, shift.pixels, shift.head_size,
-                                             grid.class_tokens) -
-                                x;
+  const at::Tensor difference =
+      ops::q_shift(x, grid.height, grid.width, shift.gamma, shift.pixels, shift.head_size, grid.class_tokens) - x;
   std::vector<at::Tensor> mixed;
   for (size_t m = 0; m < mixes.size(); ++m)
     mixed.push_back(at::addcmul(x, difference, changes ? mixes[m] + (*changes)[static_cast<int64_t>(m)] : mixes[m]));
