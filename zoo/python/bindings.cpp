@@ -183,6 +183,9 @@ struct Tokenizer : torch::CustomClassHolder {
   std::string name() { return value->name(); }
   int64_t vocab_size() { return value->vocab_size(); }
   std::vector<int64_t> encode(std::string text) { return value->encode(text); }
+  std::vector<int64_t> encode_row(std::string text, int64_t context_length) {
+    return value->encode_row(text, context_length);
+  }
   // A str of Python must be UTF-8, which these bytes need not be: uint8 [length].
   at::Tensor decode(std::vector<int64_t> tokens) {
     const std::string bytes = value->decode(tokens);
@@ -276,6 +279,7 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def("name", bound(&Tokenizer::name))
       .def("vocab_size", bound(&Tokenizer::vocab_size))
       .def("encode", bound(&Tokenizer::encode))
+      .def("encode_row", bound(&Tokenizer::encode_row))
       .def("decode", bound(&Tokenizer::decode))
       .def_static("load", bound(&Tokenizer::load));
   m.class_<Generator>("Generator")
