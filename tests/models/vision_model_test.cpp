@@ -112,5 +112,57 @@ INSTANTIATE_TEST_SUITE_P(All, PublishedClassifier,
                            return name;
                          });
 
+// A released file as its list of names and shapes has it. No byte of its values is stored: the file is one hole.
+std::string write_without_values(const nlohmann::json& keys, const std::filesystem::path& path) {
+  nlohmann::json header;
+  uint64_t end = 0;
+  for (const auto& [name, entry] : keys.items()) {
+    uint64_t bytes = sizeof(float);
+    for (const uint64_t size : entry.at(1)) bytes *= size;
+    header[name] = {{"dtype", "F32"}, {"shape", entry.at(1)}, {"data_offsets", {end, end + bytes}}};
+    end += bytes;
+  }
+  const std::string text = header.dump();
+  const uint64_t length = text.size();
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(&length), sizeof length) << text;
+  std::filesystem::resize_file(path, sizeof length + length + end);
+  return path.string();
+}
+
+struct ReleasedModel {
+  const char* name;
+  const char* family;
+  nlohmann::json config;  // some of what must be told from names and shapes
+};
+void PrintTo(const ReleasedModel& model, std::ostream* out) { *out << model.name; }
+
+class ReleasedClassifier : public testing::TestWithParam<ReleasedModel> {};
+
+TEST_P(ReleasedClassifier, is_told_from_names_and_shapes_with_the_published_number_of_parameters) {
+  const std::filesystem::path manifests = test::golden("vrwkv/key_manifests.json");
+  if (!std::filesystem::exists(manifests)) GTEST_SKIP() << manifests << " is not there";
+  const auto manifest = nlohmann::json::parse(std::ifstream(manifests)).at(GetParam().name);
+  const ScratchFolder folder;
+  const auto description = zoo::describe(write_without_values(manifest.at("keys"), folder / "model.safetensors"));
+  EXPECT_EQ(description.family, GetParam().family);
+  EXPECT_EQ(description.parameters, manifest.at("params").get<int64_t>());
+  EXPECT_TRUE(description.unused_tensors.empty());
+  const auto config = nlohmann::json::parse(description.config_json);
+  for (const auto& [key, value] : GetParam().config.items()) EXPECT_EQ(config.at(key), value) << key;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ReleasedClassifier,
+    testing::Values(
+        ReleasedModel{"vrwkv_t", "vrwkv", {{"embed_dims", 192}, {"post_norm", false}, {"init_values", nullptr}}},
+        ReleasedModel{"vrwkv_s", "vrwkv", {{"embed_dims", 384}, {"post_norm", true}, {"key_norm", false}}},
+        ReleasedModel{"vrwkv_b", "vrwkv", {{"embed_dims", 768}, {"post_norm", true}, {"img_size", 224}}},
+        ReleasedModel{"vrwkv_l_22kto1k_384", "vrwkv", {{"depth", 24}, {"img_size", 192}, {"hidden_dims", 3072}}},
+        ReleasedModel{"vrwkv_l_in22k_192", "vrwkv", {{"key_norm", true}, {"num_classes", 21841}}},
+        ReleasedModel{"vrwkv6_t", "vrwkv6", {{"num_heads", 3}, {"post_norm", false}}},
+        ReleasedModel{"vrwkv6_s", "vrwkv6", {{"num_heads", 6}, {"post_norm", true}}},
+        ReleasedModel{"vrwkv6_b", "vrwkv6", {{"num_heads", 12}, {"head_size", 64}}}),
+    [](const auto& test_info) { return std::string(test_info.param.name); });
+
 }  // namespace
 }  // namespace wkv::test
