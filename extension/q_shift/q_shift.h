@@ -38,12 +38,12 @@ struct QShiftRun {
 };
 
 // The channels of a token: the groups [int(n gamma i), int(n gamma (i + 1))), i = 0..3, within each of channels / n
-// heads of n = head_size channels (0: one head of all).
+// heads of n = head_size channels (0: one head of all), as far as the head has them.
 inline std::vector<QShiftRun> q_shift_runs(int64_t channels, double gamma, int64_t head_size) {
   const int64_t size = head_size > 0 ? head_size : channels;
   std::array<int64_t, QShiftGrid::kDirections + 1> bounds;
   for (int i = 0; i < QShiftGrid::kDirections; ++i) {
-    bounds[i] = static_cast<int64_t>(static_cast<double>(size) * gamma * i);
+    bounds[i] = std::min(size, static_cast<int64_t>(static_cast<double>(size) * gamma * i));
   }
   bounds.back() = size;
   std::vector<QShiftRun> runs;

@@ -31,7 +31,8 @@ std::span<const Family> families() {
                                rrwkv_family,
                                based_family,
                                vrwkv_family,
-                               vrwkv6_family};
+                               vrwkv6_family,
+                               rwkv_clip_family};
   return all;
 }
 

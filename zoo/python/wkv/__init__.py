@@ -10,6 +10,7 @@ _load_library()
 import torch as _torch
 
 from wkv import compat, cuda, nn, ops, vision
+from wkv.contrastive import contrastive_loss
 from wkv.models import ClipModel, LanguageModel, Model, VisionModel, list_models, load
 from wkv.state import State
 from wkv.text import Tokenizer, generate, generate_batch, tokenizer
@@ -24,6 +25,7 @@ __all__ = [
     "Tokenizer",
     "VisionModel",
     "compat",
+    "contrastive_loss",
     "cuda",
     "generate",
     "generate_batch",
