@@ -26,8 +26,10 @@ class Tokenizer:
         return self._handle.vocab_size()
 
     def encode(self, text: str | bytes, context_length: int | None = None) -> list[int]:
-        """Adds no special tokens; with a context_length the row of so many that CLIP reads: start, text, end, zeros."""
-        return self._handle.encode(text) if context_length is None else self._handle.encode_row(text, context_length)
+        """Adds no special tokens; with a context_length, which is for clip, a row of so many: start, text, end, zeros."""
+        if context_length is None:
+            return self._handle.encode(text)
+        return self._handle.encode_row(text, context_length)
 
     def decode(self, tokens: Sequence[int]) -> bytes:
         """Any tokens: their bytes need not be whole characters."""
@@ -35,7 +37,7 @@ class Tokenizer:
 
 
 def tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
-    """By name ("world", "gpt-neox-20b", "gpt2", "clip", "bytes") or by the path of a vocabulary, a tokenizer.json or merges."""
+    """By name ("world", "gpt-neox-20b", "gpt2", "clip", "bytes") or by the path of such a file."""
     return Tokenizer(classes().Tokenizer.load(os.fspath(name_or_path)))
 
 
