@@ -1,4 +1,4 @@
-// A module outside of any model: a fixture's values in it, and its gradients against the fixture's.
+// A module outside of any model, with the values of a fixture.
 #pragma once
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
@@ -28,18 +28,6 @@ inline void set_values(const torch::nn::Module& module, const std::map<std::stri
     ASSERT_TRUE(own.contains(name)) << name;
     ASSERT_EQ(own[name].sizes(), value.sizes()) << name;
     own[name].copy_(value);
-  }
-}
-
-// Relative to each parameter's largest entry.
-inline void expect_gradients(const torch::nn::Module& module, const std::map<std::string, at::Tensor>& expected,
-                             double tolerance) {
-  const auto parameters = module.named_parameters();
-  EXPECT_EQ(parameters.size(), expected.size());
-  for (const auto& [name, gradient] : expected) {
-    ASSERT_TRUE(parameters.contains(name)) << name;
-    ASSERT_TRUE(parameters[name].grad().defined()) << name;
-    EXPECT_LT(relative_error(parameters[name].grad(), gradient), tolerance) << name;
   }
 }
 

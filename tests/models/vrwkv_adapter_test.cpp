@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "models/module_values.h"
-#include "support/data.h"
+#include "models/vision_cases.h"
 #include "vrwkv_adapter/deformable_attention.h"
 #include "vrwkv_adapter/spatial_prior.h"
 

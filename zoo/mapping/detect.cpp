@@ -31,7 +31,10 @@ std::span<const Family> families() {
                                rrwkv_family,
                                based_family,
                                vrwkv_family,
-                               vrwkv6_family};
+                               vrwkv6_family,
+                               vrwkv_segmenter_family,
+                               vrwkv_adapter_family,
+                               vrwkv6_adapter_family};
   return all;
 }
 

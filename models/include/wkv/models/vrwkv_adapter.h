@@ -3,6 +3,7 @@
 #pragma once
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -55,6 +56,7 @@ class WKV_API VRWKVAdapterImpl : public VisionModel {
 
   std::string family() const override;  // "vrwkv_adapter", around VRWKV6 "vrwkv6_adapter"
   std::string config_json() const override;
+  std::map<std::string, std::string> metadata() const override;  // the configuration, of which shapes tell a part only
   int64_t classes() const override { return 0; }
   int64_t width() const override { return options_.trunk().width; }
   // Empty: detectors and segmenters resize images in ways of their own. They are normalised as by mm224.

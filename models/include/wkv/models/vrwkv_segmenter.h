@@ -3,6 +3,7 @@
 #pragma once
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ class WKV_API VRWKVSegmenterImpl : public VisionModel {
 
   std::string family() const override { return "vrwkv_segmenter"; }
   std::string config_json() const override;
+  std::map<std::string, std::string> metadata() const override;  // as of VRWKVAdapterImpl
   int64_t classes() const override { return options_.num_classes; }
   int64_t width() const override { return options_.backbone.trunk().width; }
   // Empty: images of any aspect ratio, the short side resized to 512, then both to multiples of 32, bilinear; they are
