@@ -13,8 +13,6 @@
 namespace wkv::cli {
 namespace {
 
-constexpr size_t kTextsAtOnce = 64;
-
 struct EmbedArguments {
   VisionModelArguments model;
   ImageArguments images;
@@ -52,17 +50,6 @@ std::vector<std::string> not_done(const std::vector<std::string>& names, const z
   return rest;
 }
 
-void embed_texts(models::RWKVCLIPImpl& model, const zoo::Tokenizer& tokenizer, const std::vector<std::string>& texts,
-                 const std::function<void(const std::vector<std::string>&, const at::Tensor&)>& keep) {
-  ProgressLine progress(static_cast<int64_t>(texts.size()), "texts");
-  for (size_t first = 0; first < texts.size(); first += kTextsAtOnce) {
-    const size_t end = std::min(first + kTextsAtOnce, texts.size());
-    const std::vector<std::string> some(texts.begin() + first, texts.begin() + end);
-    keep(some, zoo::embed_texts(model, tokenizer, some));
-    progress.advance_to(static_cast<int64_t>(end));
-  }
-}
-
 void run_embed(const EmbedArguments& arguments) {
   zoo::require_embedding_path(arguments.output);
   const bool of_texts = !arguments.text.empty();
@@ -81,8 +68,8 @@ void run_embed(const EmbedArguments& arguments) {
   };
   Failures failures(names.size());
   if (of_texts) {
-    embed_texts(*require_clip(model, arguments.model.model), *zoo::load_tokenizer(arguments.model.tokenizer), rest,
-                keep);
+    for_each_text_batch(*require_clip(model, arguments.model.model), *zoo::load_tokenizer(arguments.model.tokenizer),
+                        rest, keep);
   } else {
     for_each_batch(rest, pipeline, arguments.model.batch, failures,
                    [&](const std::vector<size_t>& places, const at::Tensor& images) {

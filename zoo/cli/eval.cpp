@@ -13,7 +13,6 @@ namespace wkv::cli {
 namespace {
 
 constexpr const char* kCaptionPrefix = "a photo of ";  // of captions, in the published retrieval
-constexpr size_t kCaptionsAtOnce = 64;
 
 struct EvalArguments {
   VisionModelArguments model;
@@ -92,14 +91,8 @@ void run_retrieval_eval(const EvalArguments& arguments) {
                  });
   if (images.empty()) failures.finish();
   std::vector<at::Tensor> texts;
-  {
-    ProgressLine progress(static_cast<int64_t>(captions.size()), "captions");
-    for (size_t first = 0; first < captions.size(); first += kCaptionsAtOnce) {
-      const size_t end = std::min(first + kCaptionsAtOnce, captions.size());
-      texts.push_back(zoo::embed_texts(*model, *tokenizer, {captions.begin() + first, captions.begin() + end}));
-      progress.advance_to(static_cast<int64_t>(end));
-    }
-  }
+  for_each_text_batch(*model, *tokenizer, captions,
+                      [&](const std::vector<std::string>&, const at::Tensor& vectors) { texts.push_back(vectors); });
   const auto score = zoo::score_retrieval(at::cat(images), at::cat(texts), at::tensor(image_of_caption, at::kLong));
   if (arguments.json) {
     const auto recall = [](const zoo::Recall& r) {

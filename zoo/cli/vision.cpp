@@ -170,6 +170,19 @@ void for_each_batch(const std::vector<std::string>& paths, const std::string& pi
   }
 }
 
+void for_each_text_batch(
+    models::RWKVCLIPImpl& model, const zoo::Tokenizer& tokenizer, const std::vector<std::string>& texts,
+    const std::function<void(const std::vector<std::string>& some, const at::Tensor& vectors)>& use) {
+  constexpr size_t kTextsAtOnce = 64;
+  ProgressLine progress(static_cast<int64_t>(texts.size()), "texts");
+  for (size_t first = 0; first < texts.size(); first += kTextsAtOnce) {
+    const size_t end = std::min(first + kTextsAtOnce, texts.size());
+    const std::vector<std::string> some(texts.begin() + first, texts.begin() + end);
+    use(some, zoo::embed_texts(model, tokenizer, some));
+    progress.advance_to(static_cast<int64_t>(end));
+  }
+}
+
 void print_classes(const std::string& file, const at::Tensor& logits, const std::vector<zoo::ClassNames>& names,
                    int64_t top, bool json) {
   const at::Tensor probabilities = logits.to(at::kFloat).softmax(-1);

@@ -95,6 +95,11 @@ void for_each_batch(const std::vector<std::string>& paths, const std::string& pi
                     Failures& failures,
                     const std::function<void(const std::vector<size_t>& places, const at::Tensor& images)>& use);
 
+// The same for texts: `use` gets some of them, and their vectors [n, C], not normalised.
+void for_each_text_batch(
+    models::RWKVCLIPImpl& model, const zoo::Tokenizer& tokenizer, const std::vector<std::string>& texts,
+    const std::function<void(const std::vector<std::string>& some, const at::Tensor& vectors)>& use);
+
 // The `top` most probable classes of an image by its logits [classes]: as lines of text or as a JSON object {"file",
 // "classes": [{"index", "name", "probability"}]}; without `names` by index alone.
 void print_classes(const std::string& file, const at::Tensor& logits, const std::vector<zoo::ClassNames>& names,
