@@ -25,9 +25,9 @@ class Tokenizer:
         """One more than the largest token."""
         return self._handle.vocab_size()
 
-    def encode(self, text: str | bytes) -> list[int]:
-        """Adds no special tokens."""
-        return self._handle.encode(text)
+    def encode(self, text: str | bytes, context_length: int | None = None) -> list[int]:
+        """Adds no special tokens; with a context_length the row of so many that CLIP reads: start, text, end, zeros."""
+        return self._handle.encode(text) if context_length is None else self._handle.encode_row(text, context_length)
 
     def decode(self, tokens: Sequence[int]) -> bytes:
         """Any tokens: their bytes need not be whole characters."""
@@ -35,7 +35,7 @@ class Tokenizer:
 
 
 def tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
-    """By name ("world", "gpt-neox-20b", "gpt2", "bytes") or by the path of a World vocabulary, a tokenizer.json or merges."""
+    """By name ("world", "gpt-neox-20b", "gpt2", "clip", "bytes") or by the path of a vocabulary, a tokenizer.json or merges."""
     return Tokenizer(classes().Tokenizer.load(os.fspath(name_or_path)))
 
 
