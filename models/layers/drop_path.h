@@ -1,4 +1,5 @@
-// Stochastic depth: in training, a residual branch is left out for some of the samples, and counts for more in the rest.
+// Stochastic depth: in training, a residual branch is left out for some of the samples, and counts for more in the
+// rest.
 #pragma once
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>

@@ -26,9 +26,9 @@ struct PatchEmbedding : torch::nn::Module {
   // row, in the dtype of the weights.
   std::pair<at::Tensor, PatchGrid> forward(const at::Tensor& images) const {
     const PatchGrid grid{patches_over(images.size(2)), patches_over(images.size(3))};
-    const at::Tensor padded =
-        at::constant_pad_nd(images.to(projection->weight.scalar_type()),
-                            {0, grid.width * patch_size - images.size(3), 0, grid.height * patch_size - images.size(2)});
+    const at::Tensor padded = at::constant_pad_nd(
+        images.to(projection->weight.scalar_type()),
+        {0, grid.width * patch_size - images.size(3), 0, grid.height * patch_size - images.size(2)});
     const at::Tensor map = at::conv2d(padded, projection->weight, projection->bias, patch_size);
     return {map.flatten(2).transpose(1, 2).contiguous(), grid};
   }

@@ -1,4 +1,5 @@
-// The channel mix of Vision-RWKV's blocks: sigmoid(Wr x_r) * Wv relu(Wk x_k)^2, x_r and x_k mixed with their neighbours.
+// The channel mix of Vision-RWKV's blocks: sigmoid(Wr x_r) * Wv relu(Wk x_k)^2, x_r and x_k mixed with their
+// neighbours.
 #pragma once
 #include <memory>
 

@@ -21,8 +21,8 @@ VisionBlock::VisionBlock(const VisionTrunkOptions& o, int64_t layer, const QuadS
     gamma2 = register_parameter("gamma2", at::empty({o.width}));
   }
   att = register_module("att", std::move(mix));
-  ffn = register_module(
-      "ffn", std::make_shared<SpatialChannelMix>(o.width, o.hidden_rate * o.width, o.key_norm, shift));
+  ffn =
+      register_module("ffn", std::make_shared<SpatialChannelMix>(o.width, o.hidden_rate * o.width, o.key_norm, shift));
 }
 
 at::Tensor VisionBlock::forward(const at::Tensor& x, const PatchGrid& grid) const {

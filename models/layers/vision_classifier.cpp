@@ -45,8 +45,7 @@ nlohmann::ordered_json vision_config(const char* type, const VisionTrunkOptions&
 }
 
 VisionClassifier::VisionClassifier(torch::nn::Module& model, const VisionTrunkOptions& o, const ClassifierOptions& c,
-                                   const QuadShift& shift,
-                                   const std::function<std::shared_ptr<SpatialMix>()>& make_mix)
+                                   const QuadShift& shift, const std::function<std::shared_ptr<SpatialMix>()>& make_mix)
     : trunk(std::make_unique<VisionTrunk>(c.backbone_prefix ? child(model, "backbone") : model, o, shift, make_mix)),
       plain_matrices(is_large_form(o, c)) {
   if (c.classes == 0) return;

@@ -1,4 +1,5 @@
-// What VRWKV and VRWKV6 have around their mixes: the trunk, and a head in one of three forms, under the published names.
+// What VRWKV and VRWKV6 have around their mixes: the trunk, and a head in one of three forms, under the published
+// names.
 #pragma once
 #include <memory>
 #include <nlohmann/json.hpp>

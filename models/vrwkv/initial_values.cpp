@@ -26,7 +26,8 @@ void set_fancy(const VRWKVSpatialMix& att, const SpatialChannelMix& ffn, const D
 void set_everywhere(const VRWKVSpatialMix& att, const SpatialChannelMix& ffn, double decay, double mix) {
   torch::nn::init::constant_(att.spatial_decay, decay);
   torch::nn::init::constant_(att.spatial_first, decay);
-  for (const auto& value : {att.spatial_mix_k, att.spatial_mix_v, att.spatial_mix_r, ffn.spatial_mix_k, ffn.spatial_mix_r})
+  for (const auto& value :
+       {att.spatial_mix_k, att.spatial_mix_v, att.spatial_mix_r, ffn.spatial_mix_k, ffn.spatial_mix_r})
     if (value.defined()) torch::nn::init::constant_(value, mix);
 }
 

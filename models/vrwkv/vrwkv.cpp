@@ -17,8 +17,8 @@ struct VRWKVImpl::Parts : VisionClassifier {
 
 VRWKVImpl::VRWKVImpl(VRWKVOptions options, bool initialise)
     : options_(complete(std::move(options))),
-      parts_(std::make_shared<Parts>(
-          *this, options_, QuadShift{.pixels = options_.shift_pixel, .gamma = options_.channel_gamma})) {
+      parts_(std::make_shared<Parts>(*this, options_,
+                                     QuadShift{.pixels = options_.shift_pixel, .gamma = options_.channel_gamma})) {
   if (!initialise) return;
   parts_->initialise();
   initialise_vrwkv_mixes(*parts_->trunk, options_.init_mode);
@@ -27,6 +27,8 @@ VRWKVImpl::VRWKVImpl(VRWKVOptions options, bool initialise)
 VRWKVImpl::~VRWKVImpl() = default;
 
 std::string VRWKVImpl::config_json() const { return to_config_json(options_); }
+
+std::map<std::string, std::string> VRWKVImpl::metadata() const { return {{kConfigMetadata, config_json()}}; }
 
 std::string VRWKVImpl::preprocessing() const { return published_preprocessing(options_.trunk, options_.classifier); }
 

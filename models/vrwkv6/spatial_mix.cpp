@@ -40,15 +40,14 @@ at::Tensor VRWKV6SpatialMix::forward(const at::Tensor& x, const PatchGrid& grid)
   // What decides how the others are mixed.
   const at::Tensor decisive = at::tanh(at::matmul(mix_neighbours(x, grid, shift, {time_maa_x})[0], time_maa_w1));
   const at::Tensor changes = at::bmm(decisive.view({rows, inputs, rank}).transpose(0, 1), time_maa_w2);  // [5, B T, C]
-  const auto mixed =
-      mix_neighbours(x, grid, shift, {time_maa_w, time_maa_k, time_maa_v, time_maa_r, time_maa_g},
-                     changes.view({inputs, x.size(0), x.size(1), x.size(2)}));
+  const auto mixed = mix_neighbours(x, grid, shift, {time_maa_w, time_maa_k, time_maa_v, time_maa_r, time_maa_g},
+                                    changes.view({inputs, x.size(0), x.size(1), x.size(2)}));
 
   const at::Tensor w_change = at::matmul(at::tanh(at::matmul(mixed[0], time_decay_w1)), time_decay_w2);
   const at::Tensor w = at_least_float(time_decay) + w_change;
   const at::Tensor k = key->forward(mixed[1]), v = value->forward(mixed[2]), r = receptance->forward(mixed[3]);
-  at::Tensor y = ops::bi_wkv6(r.view(by_head), k.view(by_head), v.view(by_head), w.view(by_head),
-                              at_least_float(time_faaaa));
+  at::Tensor y =
+      ops::bi_wkv6(r.view(by_head), k.view(by_head), v.view(by_head), w.view(by_head), at_least_float(time_faaaa));
   if (key_norm) y = key_norm->forward(y.flatten(2)).view(by_head);
   const at::Tensor g = gate->forward(mixed[4]).view(by_head);
   return output->forward(ln_x->gated(y, g, /*silu=*/true).flatten(2));

@@ -10,9 +10,8 @@ namespace wkv::models {
 
 struct VRWKV6Impl::Parts : VisionClassifier {
   Parts(torch::nn::Module& model, const VRWKV6Options& o, const QuadShift& shift)
-      : VisionClassifier(model, o.trunk, o.classifier, shift, [&] {
-          return std::make_shared<VRWKV6SpatialMix>(o.trunk.width, o.trunk.key_norm, shift);
-        }) {}
+      : VisionClassifier(model, o.trunk, o.classifier, shift,
+                         [&] { return std::make_shared<VRWKV6SpatialMix>(o.trunk.width, o.trunk.key_norm, shift); }) {}
 };
 
 VRWKV6Impl::VRWKV6Impl(VRWKV6Options options, bool initialise)
@@ -26,6 +25,8 @@ VRWKV6Impl::VRWKV6Impl(VRWKV6Options options, bool initialise)
 VRWKV6Impl::~VRWKV6Impl() = default;
 
 std::string VRWKV6Impl::config_json() const { return to_config_json(options_); }
+
+std::map<std::string, std::string> VRWKV6Impl::metadata() const { return {{kConfigMetadata, config_json()}}; }
 
 std::string VRWKV6Impl::preprocessing() const { return published_preprocessing(options_.trunk, options_.classifier); }
 

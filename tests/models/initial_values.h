@@ -8,11 +8,11 @@
 #include <string>
 
 #include "support/fixture.h"
-#include "wkv/models/language_model.h"
+#include "wkv/models/model.h"
 
 namespace wkv::test {
 
-inline void expect_values(const models::LanguageModel& model, const std::map<std::string, at::Tensor>& expected) {
+inline void expect_values(const models::Model& model, const std::map<std::string, at::Tensor>& expected) {
   const auto parameters = model.named_parameters();
   ASSERT_FALSE(expected.empty());
   for (const auto& [name, value] : expected) {
@@ -23,7 +23,7 @@ inline void expect_values(const models::LanguageModel& model, const std::map<std
 }
 
 // patterns: names with * for a number.
-inline void expect_zeros(const models::LanguageModel& model, const nlohmann::json& patterns) {
+inline void expect_zeros(const models::Model& model, const nlohmann::json& patterns) {
   for (const std::string pattern : patterns) {
     const std::regex matcher(
         std::regex_replace(std::regex_replace(pattern, std::regex("\\."), "\\."), std::regex("\\*"), "[0-9]+"));

@@ -163,14 +163,40 @@ int64_t Config::integer(const std::string& key, int64_t otherwise) {
   return value->get<int64_t>();
 }
 
+bool Config::flag(const std::string& key, bool otherwise) {
+  const auto* value = given(key);
+  if (!value) return otherwise;
+  if (!value->is_boolean()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be true or false, got {}", where_, key, value->dump()));
+  }
+  return value->get<bool>();
+}
+
 std::optional<std::vector<int64_t>> Config::integers(const std::string& key) {
   const auto* value = given(key);
   if (!value) return std::nullopt;
+  if (value->is_number_integer()) return {{value->get<int64_t>()}};
   if (!value->is_array() || !std::ranges::all_of(*value, [](const auto& x) { return x.is_number_integer(); })) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}: {} must be a list of integers, got {}", where_, key, value->dump()));
   }
   return value->get<std::vector<int64_t>>();
+}
+
+std::string Config::text(const std::string& key, const std::string& otherwise) {
+  const auto* value = given(key);
+  if (!value) return otherwise;
+  if (!value->is_string()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be a string, got {}", where_, key, value->dump()));
+  }
+  return value->get<std::string>();
+}
+
+void Config::fill(const nlohmann::json& values) {
+  for (const auto& [key, value] : values.items())
+    if (!values_.contains(key)) values_[key] = value;
 }
 
 void Config::require(const std::string& key, const std::vector<std::string>& supported) {

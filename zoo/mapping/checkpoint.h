@@ -66,16 +66,20 @@ class Config {
   // A key that shapes can't tell.
   double number(const std::string& key, double otherwise);
   int64_t integer(const std::string& key, int64_t otherwise);
-  std::optional<std::vector<int64_t>> integers(const std::string& key);
+  bool flag(const std::string& key, bool otherwise);
+  std::optional<std::vector<int64_t>> integers(const std::string& key);  // or one integer, as a list
   // A key that must have this value, a string or the JSON text of anything else, where it is given: the model is built
   // for no other. Throws wkv::Error.
   void require(const std::string& key, const std::vector<std::string>& supported);
+  std::string text(const std::string& key, const std::string& otherwise);
   // Is the key given, and with this value?
   bool says(const std::string& key, const std::string& value);
   // A parameter that the configuration asks for and the file lacks: its value is the one that the module starts with.
   void add_parameter(std::string name) { added_.insert(std::move(name)); }
   bool adds(const std::string& name) const { return added_.contains(name); }
   void accept(const std::string& key) { known_.insert(key); }
+  // What the keys that aren't given are taken to be.
+  void fill(const nlohmann::json& values);
   Config section(const std::string& key);
 
   std::vector<std::string> unknown_keys() const;

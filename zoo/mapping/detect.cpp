@@ -29,7 +29,9 @@ std::span<const Family> families() {
                                rwkv4_transformers_family,
                                multi_temporal_rwkv_family,
                                rrwkv_family,
-                               based_family};
+                               based_family,
+                               vrwkv_family,
+                               vrwkv6_family};
   return all;
 }
 

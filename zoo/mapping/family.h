@@ -32,5 +32,7 @@ extern const Family rwkv4_transformers_family;
 extern const Family multi_temporal_rwkv_family;
 extern const Family rrwkv_family;
 extern const Family based_family;
+extern const Family vrwkv_family;
+extern const Family vrwkv6_family;
 
 }  // namespace wkv::zoo

@@ -3,6 +3,7 @@
 #pragma once
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,7 @@ class WKV_API VRWKVImpl : public VisionModel {
 
   std::string family() const override { return "vrwkv"; }
   std::string config_json() const override;
+  std::map<std::string, std::string> metadata() const override;  // the configuration, of which shapes tell a part only
   int64_t classes() const override { return options_.classifier.classes; }
   int64_t width() const override { return options_.trunk.width; }
   std::string preprocessing() const override;
