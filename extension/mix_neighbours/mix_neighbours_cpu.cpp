@@ -57,11 +57,10 @@ Tensor mix_neighbours_cpu(Tensor x, Tensor mixes, OptionalTensor changes, int64_
   Tensor mixed = new_empty(call.x, {in.count, x.size(0), x.size(1), x.size(2)});
   void* const to = mixed.mutable_data_ptr();
   constexpr int64_t kWorthwhile = 1 << 15;  // elements to give to a thread at least: some 20 microseconds
-  parallel_for(0, in.tokens, kWorthwhile / std::max<int64_t>(1, in.channels * in.count) + 1,
-               [&](int64_t first, int64_t last) {
-                 call.for_tokens(first, last,
-                                 [&](const MixNeighboursToken& token) { call.kernels.forward(in, token, to); });
-               });
+  parallel_for(
+      0, in.tokens, kWorthwhile / std::max<int64_t>(1, in.channels * in.count) + 1, [&](int64_t first, int64_t last) {
+        call.for_tokens(first, last, [&](const MixNeighboursToken& token) { call.kernels.forward(in, token, to); });
+      });
   return mixed;
 }
 
@@ -84,9 +83,8 @@ std::tuple<Tensor, Tensor, Tensor> mix_neighbours_backward_cpu(Tensor grad_mixed
     for (int64_t group = first; group < last; ++group) {
       MixNeighboursGradients grad = all;
       grad.mixes = sums.at(0, group);
-      call.for_tokens(sums.first(group), sums.first(group + 1), [&](const MixNeighboursToken& token) {
-        call.kernels.backward(call.inputs, token, grad);
-      });
+      call.for_tokens(sums.first(group), sums.first(group + 1),
+                      [&](const MixNeighboursToken& token) { call.kernels.backward(call.inputs, token, grad); });
     }
   });
   return {grad_x, sums.total(0, call.mixes), grad_changes};
