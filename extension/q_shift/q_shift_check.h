@@ -20,7 +20,7 @@ void check_q_shift(const char* op, const Tensor& x, int64_t height, int64_t widt
     fail(op, ": height * width + cls_tokens must be the T of x, got ", height, " * ", width, " + ", cls_tokens,
          " for x of shape ", to_text(shape));
   }
-  if (!(gamma >= 0 && gamma <= 0.25)) fail(op, ": gamma must be 0 to 0.25, got ", gamma);
+  if (!(gamma >= 0 && gamma <= 0.5)) fail(op, ": gamma must be 0 to 0.5, got ", gamma);
   if (head_size > 0 && shape[2] % head_size != 0) {
     fail(op, ": head_size must divide the C of x, got ", head_size, " for x of shape ", to_text(shape));
   }

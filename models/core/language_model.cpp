@@ -11,6 +11,7 @@
 
 #include "core/sequence_layout.h"
 #include "core/sequences.h"
+#include "core/tokens.h"
 #include "wkv/error.h"
 #include "wkv/models/memory.h"
 
@@ -48,7 +49,7 @@ Output LanguageModel::forward(const at::Tensor& tokens, const State& state, cons
 
 std::pair<at::Tensor, State> LanguageModel::hidden(const at::Tensor& tokens, const State& state,
                                                    const SequenceLayout& layout) {
-  check_tokens(tokens);
+  check_tokens(family(), tokens, vocab_size());
   check_layout(family(), tokens, layout);
   if (layout.cu_seqlens.defined()) {
     const at::Tensor bounds = layout.cu_seqlens.to(at::kCPU, at::kLong).contiguous();
@@ -81,7 +82,7 @@ std::pair<at::Tensor, State> LanguageModel::hidden_of(const at::Tensor& tokens, 
 
 std::pair<at::Tensor, State> LanguageModel::read(const at::Tensor& tokens, const State& state,
                                                  const at::Tensor& attention_mask, int64_t block) {
-  check_tokens(tokens);
+  check_tokens(family(), tokens, vocab_size());
   check_layout(family(), tokens, {.attention_mask = attention_mask});
   if (block < 1) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: block must be at least 1, got {}", family(), block));
@@ -104,7 +105,7 @@ at::Tensor LanguageModel::decode(const at::Tensor& tokens, State& pool, const at
   if (!tokens.defined() || tokens.dim() != 1) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: decode takes tokens int64 [B]", family()));
   }
-  check_tokens(tokens.unsqueeze(1));
+  check_tokens(family(), tokens.unsqueeze(1), vocab_size());
   check_state(pool, pool.batch());
   check_device(family(), pool, tokens);
   if (const State::Entry* growing = growing_entry(pool)) {
@@ -128,24 +129,6 @@ State LanguageModel::initial_state(int64_t batch) const {
                                              : at::full(sizes, entry.start, at::device(device).dtype(entry.dtype))});
   }
   return state;
-}
-
-void LanguageModel::check_tokens(const at::Tensor& tokens) const {
-  if (!tokens.defined() || tokens.dim() != 2 || tokens.scalar_type() != at::kLong) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}: tokens must be int64 [B, T], got {}", family(),
-                            tokens.defined() ? fmt::format("{} [{}]", c10::toString(tokens.scalar_type()),
-                                                           fmt::join(tokens.sizes().vec(), ", "))
-                                             : "no tensor"));
-  }
-  if (tokens.is_cpu() && tokens.numel() > 0) {  // elsewhere the look-up itself complains, without a wait for the device
-    const auto [low, high] = at::aminmax(tokens);
-    if (low.item<int64_t>() < 0 || high.item<int64_t>() >= vocab_size()) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("{}: tokens must be in 0..{}, got {}..{}", family(), vocab_size() - 1,
-                              low.item<int64_t>(), high.item<int64_t>()));
-    }
-  }
 }
 
 void LanguageModel::check_state(const State& state, int64_t rows) const {
@@ -183,7 +166,7 @@ std::pair<at::Tensor, State> LanguageModel::loss_and_state(const at::Tensor& tok
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}: is quantised, for inference only: load it in fp32 or bf16 to train it", family()));
   }
-  check_tokens(tokens);
+  check_tokens(family(), tokens, vocab_size());
   if (!targets.defined() || targets.sizes() != tokens.sizes() || targets.scalar_type() != at::kLong) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: targets must be int64 [{}], as the tokens are", family(),
                                                          fmt::join(tokens.sizes().vec(), ", ")));

@@ -1,8 +1,6 @@
 #include "wkv/models/vision_model.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
+#include "core/images.h"
 #include "wkv/error.h"
 
 namespace wkv::models {
@@ -18,18 +16,6 @@ at::Tensor VisionModel::forward(const at::Tensor& images) {
 std::vector<FeatureMap> VisionModel::features(const at::Tensor& images) {
   check_images(images);
   return features_of(images);
-}
-
-void VisionModel::check_images(const at::Tensor& images) const {
-  if (!images.defined() || images.dim() != 4 || images.size(1) != 3 || images.size(2) == 0 || images.size(3) == 0) {
-    throw Error(ErrorCode::shape_mismatch,
-                fmt::format("images: expected [B, 3, H, W] with H and W above 0, got {}",
-                            images.defined() ? fmt::format("[{}]", fmt::join(images.sizes(), ", ")) : "none"));
-  }
-  if (!images.is_floating_point()) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("images: expected a floating-point dtype, got {}", c10::toString(images.scalar_type())));
-  }
 }
 
 }  // namespace wkv::models

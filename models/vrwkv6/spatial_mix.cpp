@@ -5,7 +5,8 @@
 
 namespace wkv::models {
 
-VRWKV6SpatialMix::VRWKV6SpatialMix(int64_t width, bool with_key_norm, const QuadShift& shift_) : shift(shift_) {
+VRWKV6SpatialMix::VRWKV6SpatialMix(int64_t width, bool with_key_norm, const QuadShift& shift_, double ln_x_eps)
+    : shift(shift_) {
   constexpr int64_t kMixes = 5, kMixRank = 32, kDecayRank = 64;
   const int64_t heads = width / shift.head_size;
   const auto parameter = [&](const char* name, at::IntArrayRef shape) {
@@ -31,7 +32,7 @@ VRWKV6SpatialMix::VRWKV6SpatialMix(int64_t width, bool with_key_norm, const Quad
   gate = square("gate");
   output = square("output");
   if (with_key_norm) key_norm = register_module("key_norm", std::make_shared<LayerNorm>(width));
-  ln_x = register_module("ln_x", std::make_shared<HeadNorm>(heads, width, 1e-5));
+  ln_x = register_module("ln_x", std::make_shared<HeadNorm>(heads, width, ln_x_eps));
 }
 
 at::Tensor VRWKV6SpatialMix::forward(const at::Tensor& x, const PatchGrid& grid) const {

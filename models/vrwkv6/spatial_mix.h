@@ -8,7 +8,8 @@
 namespace wkv::models {
 
 struct VRWKV6SpatialMix : SpatialMix {
-  VRWKV6SpatialMix(int64_t width, bool with_key_norm, const QuadShift& shift);  // shift.head_size is N
+  // shift.head_size is N.
+  VRWKV6SpatialMix(int64_t width, bool with_key_norm, const QuadShift& shift, double ln_x_eps = 1e-5);
   at::Tensor forward(const at::Tensor& x, const PatchGrid& grid) const override;
 
   QuadShift shift;

@@ -60,6 +60,16 @@ INSTANTIATE_TEST_SUITE_P(File, QShiftFixture,
                            return std::get<0>(test.param) + "_" + at::toString(std::get<1>(test.param));
                          });
 
+TEST(QShift, of_a_row_in_halves_is_the_published_shift_of_texts) {
+  const Fixture fixture = load_fixture(golden("rwkv_clip_ops/shifts.safetensors"));
+  for (const auto& [name, head_size, shift] : {std::tuple("b0", 8, 1), {"b1", 16, 1}, {"b3", 12, 2}}) {
+    const auto tensor = [&](const char* part) { return fixture.at(std::string(name) + part); };
+    const at::Tensor x = tensor(".in.x").requires_grad_(), y = ops::q_shift(x, 1, x.size(1), 0.5, shift, head_size);
+    EXPECT_TRUE(at::equal(y, tensor(".out.y"))) << name;
+    EXPECT_TRUE(at::equal(torch::autograd::grad({y}, {x}, {tensor(".in.gy")})[0], tensor(".grad.x"))) << name;
+  }
+}
+
 // --- the options ---
 
 at::Tensor random_image(int64_t tokens, int64_t channels) {
@@ -73,6 +83,12 @@ TEST(QShift, a_smaller_gamma_leaves_channels_where_they_are) {
     EXPECT_TRUE(at::equal(ops::q_shift(x, 5, 6, gamma), reference::q_shift(x, 5, 6, gamma))) << gamma;
   }
   EXPECT_TRUE(at::equal(ops::q_shift(x, 5, 6, 0), x));
+}
+
+TEST(QShift, a_larger_gamma_leaves_less_for_the_last_groups) {
+  const at::Tensor x = random_image(30, 16);
+  for (const double gamma : {0.3, 0.4, 0.5})
+    EXPECT_TRUE(at::equal(ops::q_shift(x, 5, 6, gamma, 1, 8), reference::q_shift(x, 5, 6, gamma, 1, 8))) << gamma;
 }
 
 TEST(QShift, heads_have_groups_of_their_own) {
@@ -156,9 +172,9 @@ INSTANTIATE_TEST_SUITE_P(
         QShiftRefusal{"head_negative", kImage, 3, 4, 0.25, 1, -8, 1, "q_shift: head_size must not be negative, got -8"},
         QShiftRefusal{"head_that_does_not_divide", kImage, 3, 4, 0.25, 1, 3, 1,
                       "q_shift: head_size must divide the C of x, got 3 for x of shape [2, 13, 8]"},
-        QShiftRefusal{"gamma_too_large", kImage, 3, 4, 0.26, 1, 0, 1, "q_shift: gamma must be 0 to 0.25, got 0.26"},
-        QShiftRefusal{"gamma_negative", kImage, 3, 4, -0.1, 1, 0, 1, "q_shift: gamma must be 0 to 0.25, got -0.1"},
-        QShiftRefusal{"gamma_nan", kImage, 3, 4, NAN, 1, 0, 1, "q_shift: gamma must be 0 to 0.25, got nan"}),
+        QShiftRefusal{"gamma_too_large", kImage, 3, 4, 0.51, 1, 0, 1, "q_shift: gamma must be 0 to 0.5, got 0.51"},
+        QShiftRefusal{"gamma_negative", kImage, 3, 4, -0.1, 1, 0, 1, "q_shift: gamma must be 0 to 0.5, got -0.1"},
+        QShiftRefusal{"gamma_nan", kImage, 3, 4, NAN, 1, 0, 1, "q_shift: gamma must be 0 to 0.5, got nan"}),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

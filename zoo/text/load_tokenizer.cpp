@@ -7,8 +7,11 @@
 #include <filesystem>
 #include <fstream>
 
+#include "io/gzip.h"
 #include "text/bpe_tokenizer.h"
 #include "text/bytes_tokenizer.h"
+#include "text/clip_tokenizer.h"
+#include "text/clip_vocabulary.h"
 #include "text/merges_file.h"
 #include "text/tokenizer_json.h"
 #include "text/world_tokenizer.h"
@@ -32,11 +35,12 @@ const std::vector<NamedTokenizer>& named_tokenizers() {
       {"world", {"rwkv_vocab_v20230424.txt"}},
       {"gpt-neox-20b", {"20B_tokenizer.json"}},
       {"gpt2", {"gpt2_merges.txt", "merges.txt"}},
+      {"clip", {"bpe_simple_vocab_16e6.txt.gz"}},
   };
   return tokenizers;
 }
 
-constexpr std::string_view kTokenizerNames = "bytes, world, gpt-neox-20b, gpt2";
+constexpr std::string_view kTokenizerNames = "bytes, world, gpt-neox-20b, gpt2, clip";
 constexpr std::string_view kMergesSuffix = "merges.txt", kVocabularySuffix = "vocab.json";
 // The published files have 0.5 to 2.5 MB; the bound keeps a device or a wrong file from filling the memory.
 constexpr std::uintmax_t kMaxVocabularyBytes = 16 << 20;
@@ -105,6 +109,10 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
   const std::string name = path.filename().string();
   if (name.ends_with(kMergesSuffix)) return read_merges(path);
   const std::string file = read_vocabulary_file(path);
+  if (name.ends_with(".gz")) {
+    const std::string merges = gunzip(file, path.string(), kMaxVocabularyBytes);
+    return std::make_shared<ClipTokenizer>(parse_clip_vocabulary(merges, path.string()));
+  }
   if (name.ends_with(".json")) return std::make_shared<BpeTokenizer>(parse_tokenizer_json(file, path.string()));
   return std::make_shared<WorldTokenizer>(parse_world_vocabulary(file, path.string()));
 }
@@ -113,10 +121,6 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path) {
   if (name_or_path == "bytes") return std::make_shared<BytesTokenizer>();
-  if (name_or_path == "clip") {
-    throw Error(ErrorCode::unsupported_format,
-                fmt::format("tokenizer clip: not available in this version (it has {})", kTokenizerNames));
-  }
   const auto known = std::ranges::find(named_tokenizers(), name_or_path, &NamedTokenizer::name);
   if (known != named_tokenizers().end()) return read_tokenizer(find_file(*known));
   std::error_code ignored;

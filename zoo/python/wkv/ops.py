@@ -146,7 +146,8 @@ def q_shift(
 
     x: [B, height*width + cls_tokens, C]. Channels [int(C*gamma*i), int(C*gamma*(i+1))) of group i = 0..3 come from the
     left, right, upper, lower neighbour at the distance `shift`, zero outside; the others, and the class tokens, which
-    are the last, are copied. head_size > 0: the groups are taken within each head.
+    are the last, are copied. head_size > 0: the groups are taken within each head. gamma is up to 1/2: above 1/4 the
+    last groups get what is left, at 1/2 there are left and right neighbours only.
     """
     return torch.ops.wkv.q_shift(
         x, height, width, gamma=gamma, shift=shift, head_size=head_size, cls_tokens=cls_tokens

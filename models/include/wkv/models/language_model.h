@@ -98,7 +98,6 @@ class WKV_API LanguageModel : public Model {
 
  private:
   std::pair<at::Tensor, State> hidden_of(const at::Tensor& tokens, const State& state, const Sequences& sequences);
-  void check_tokens(const at::Tensor& tokens) const;
   void check_state(const State& state, int64_t rows) const;
 };
 

@@ -32,9 +32,6 @@ class WKV_API VisionModel : public Model {
  protected:
   virtual at::Tensor logits_of(const at::Tensor& images) = 0;  // of a model with classes
   virtual std::vector<FeatureMap> features_of(const at::Tensor& images) = 0;
-
- private:
-  void check_images(const at::Tensor& images) const;
 };
 
 }  // namespace wkv::models
