@@ -4,6 +4,7 @@
 
 #include "layers/checkpointed.h"
 #include "layers/drop_path.h"
+#include "layers/in_place.h"
 
 namespace wkv::models {
 
@@ -38,8 +39,8 @@ at::Tensor VisionBlock::run(at::Tensor x, const PatchGrid& grid, const at::Tenso
                             const at::Tensor& ffn_path) const {
   const auto add = [&](const auto& mix, const LayerNorm& norm, const at::Tensor& gamma, const at::Tensor& path) {
     at::Tensor branch = post_norm ? norm.forward(mix.forward(x, grid)) : mix.forward(norm.forward(x), grid);
-    if (gamma.defined()) branch = branch * gamma;
-    x = x + along_path(branch, path);
+    if (gamma.defined()) branch = times(branch, gamma);
+    x = plus(along_path(branch, path), x);
   };
   if (ln0) x = ln0->forward(x);
   add(*att, *ln1, gamma1, att_path);

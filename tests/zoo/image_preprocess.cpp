@@ -75,7 +75,9 @@ TEST_P(ImageOf, the_published_pipelines_give_their_values) {
     const at::Tensor sample = image.slice(1, 0, std::nullopt, 8).slice(2, 0, std::nullopt, 8);
     EXPECT_LE(absolute_error(sample, fixture[pipeline + ".norm_sample"]), tolerance) << pipeline;
     const std::string crop = pipeline + ".crop_rgb_u8";  // carried along for one image only
-    if (fixture.has(crop)) EXPECT_LE(absolute_error(image, (fixture[crop] - mean) / deviation), tolerance) << pipeline;
+    if (fixture.has(crop)) {
+      EXPECT_LE(absolute_error(image, (fixture[crop] - mean) / deviation), tolerance) << pipeline;
+    }
     ++checked;
   }
   EXPECT_GE(checked, 2);

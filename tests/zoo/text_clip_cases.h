@@ -1,6 +1,7 @@
 // Lists of merges for CLIP's tokenizer, written by the tests, and gzip files of them.
 #pragma once
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdint>
 #include <span>

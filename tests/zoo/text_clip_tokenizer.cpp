@@ -90,10 +90,10 @@ TEST(ClipTokenizer, has_a_name_a_size_and_an_end) {
 }
 
 // What takes time by the square of the length would take minutes for these.
-TEST(ClipTokenizerTime, a_text_of_a_megabyte_takes_seconds) {
+TEST(ClipTokenizerTime, a_long_text_takes_seconds) {
   for (const std::string part : {"ab", "!", "\u0301", "&amp;", "amp;", "&#5", "\u03A3'", "\x1B[1", "&", " "}) {
     std::string text = "&";
-    while (text.size() < 1'000'000) text += part;
+    while (text.size() < 300'000) text += part;
     text += ";";
     EXPECT_EQ(small_clip().encode_row(text, 2).size(), 2) << part;
   }

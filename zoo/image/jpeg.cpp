@@ -83,11 +83,12 @@ class JpegDecoder {
       throw Error(ErrorCode::unsupported_format,
                   fmt::format("{}: a JPEG with arithmetic coding, which is not supported", name_));
     }
-    // A Huffman code has at least one bit, each component of a block at least one code; 8 x 8 pixels are a block.
+    require_few_pixels(name_, info_.image_height, info_.image_width);
+    // Of a component each block of 8 x 8 pixels has at least one Huffman code, and a code at least one bit.
     int64_t blocks = 0;
     for (int i = 0; i < info_.num_components; ++i)
       blocks += int64_t{info_.comp_info[i].width_in_blocks} * info_.comp_info[i].height_in_blocks;
-    require_decodable(name_, info_.image_height, info_.image_width, blocks / 8, static_cast<int64_t>(bytes_.size()));
+    require_enough_bytes(name_, static_cast<int64_t>(bytes_.size()), blocks / 8);
   }
 
   // As Adobe stores CMYK, and as both libraries read every file: 255 is no ink.

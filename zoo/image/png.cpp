@@ -51,14 +51,16 @@ class PngDecoder {
     if (!info_) throw std::bad_alloc();
     call([&] {
       png_set_read_fn(png_, this, read);
+      png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // ours are below
       // No text, colour profile or the like is read, which a hostile file could make large.
       png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
       png_read_info(png_, info_);
     });
     const int64_t height = png_get_image_height(png_, info_), width = png_get_image_width(png_, info_);
+    require_few_pixels(name_, height, width);
     constexpr int64_t kMostCompression = 1032;  // by deflate
     const auto row_bytes = static_cast<int64_t>(png_get_rowbytes(png_, info_));
-    require_decodable(name_, height, width, height * row_bytes / kMostCompression, static_cast<int64_t>(bytes_.size()));
+    require_enough_bytes(name_, static_cast<int64_t>(bytes_.size()), height * row_bytes / kMostCompression);
     int passes = 0;
     call([&] {
       png_set_expand(png_);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "io/atomic_file.h"
@@ -65,7 +66,8 @@ Embeddings load_npy_embeddings(const fs::path& path) {
   const int64_t rows = embeddings.vectors.size(0);
   const fs::path beside = names_beside(path);
   if (fs::exists(beside) && fs::file_size(beside) > 0) {
-    const auto bytes = MappedFile::open(beside)->bytes();
+    const auto file = MappedFile::open(beside);
+    const auto bytes = file->bytes();
     embeddings.names = split_names({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, rows, beside);
   } else {
     for (int64_t row = 0; row < rows; ++row) embeddings.names.push_back(std::to_string(row));

@@ -26,6 +26,6 @@ def contrastive_loss(
     classes()  # says why where this PyTorch has the operators only
     name, rank, size = "", 0, 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        group = group or torch.distributed.group.WORLD
+        group = torch.distributed.group.WORLD if group is None else group
         name, rank, size = group.group_name, group.rank(), group.size()
     return torch.ops.wkv._contrastive_loss(image_features, text_features, logit_scale, name, rank, size)

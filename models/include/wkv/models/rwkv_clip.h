@@ -45,11 +45,9 @@ class WKV_API RWKVCLIPImpl : public Model {
 
   std::string family() const override { return "rwkv_clip"; }
   std::string config_json() const override;
-  // The configuration under this key: shapes tell a part of it only.
-  static constexpr const char* kConfigMetadata = "config";
-  std::map<std::string, std::string> metadata() const override;
-  std::string preprocessing() const;                           // as VisionModel's
-  const RWKVCLIPOptions& options() const { return options_; }  // every 0 replaced
+  std::map<std::string, std::string> metadata() const override;  // the configuration, which shapes tell in part
+  std::string preprocessing() const;                             // as VisionModel's
+  const RWKVCLIPOptions& options() const { return options_; }    // every 0 replaced
 
  private:
   struct Parts;
