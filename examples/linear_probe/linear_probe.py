@@ -3,10 +3,10 @@
     linear_probe.py --model vrwkv_t_in1k_224.pth --train photos/train --test photos/test
     linear_probe.py --train train.safetensors --test test.safetensors        # what `wkv embed` wrote
 
-The protocol of CLIP (arXiv 2103.00020, appendix A): features as they are, not normalised; multinomial logistic regression with
-an L2 penalty, by L-BFGS; its strength C chosen on a fifth of the training images, then all of them fitted with it.
-A folder holds a folder of .jpg and .png files for each class. Of an embedding file the images' folders are their
-classes, or --train-labels and --test-labels name files with a class a line.
+The protocol of CLIP (arXiv 2103.00020, appendix A): features as they are, not normalised; multinomial logistic
+regression with an L2 penalty, by L-BFGS; its strength C chosen on a fifth of the training images, then all of them
+fitted with it. A folder holds a folder of .jpg and .png files for each class. Of an embedding file the images' folders
+are their classes, or --train-labels and --test-labels name files with a class a line.
 """
 import argparse
 from pathlib import Path
@@ -73,12 +73,12 @@ def embed_folder(folder: Path, model: wkv.Model) -> wkv.vision.Embeddings:
 
 
 def fit(features: torch.Tensor, targets: torch.Tensor, classes: int, c: float, iterations: int) -> torch.Tensor:
-    """Minimises C * (sum of cross-entropies) + |weights|^2 / 2; returns [C + 1, classes], the last row not penalised."""
+    """Minimises c * sum of cross-entropies + |weights|^2 / 2: [C + 1, classes], the last row of which is not penalised."""
     features = with_ones(features)
     weights = features.new_zeros(features.shape[1], classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=iterations, tolerance_change=1e-9, line_search_fn="strong_wolfe")
 
-    def objective() -> torch.Tensor:  # divided by C and the number of images, for the sake of L-BFGS's tolerances
+    def objective() -> torch.Tensor:  # divided by c and the number of images, for the sake of L-BFGS's tolerances
         optimizer.zero_grad()
         penalty = weights[:-1].square().sum() / (2 * c * len(features))
         loss = cross_entropy(features @ weights, targets) + penalty

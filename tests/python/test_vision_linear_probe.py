@@ -92,7 +92,8 @@ def test_the_fit_is_the_minimum_of_the_penalised_loss(probe):
     targets = torch.randint(3, (50,), generator=generator)
     weights = probe.fit(features, targets, 3, c=0.7, iterations=1000).requires_grad_()
     logits = features @ weights[:-1] + weights[-1]
-    (0.7 * torch.nn.functional.cross_entropy(logits, targets, reduction="sum") + weights[:-1].square().sum() / 2).backward()
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    (0.7 * losses + weights[:-1].square().sum() / 2).backward()
     assert weights.grad.abs().max() < 1e-3
 
 

@@ -90,7 +90,8 @@ def test_search_is_exact():
 
 def test_retrieval_scores(evaluation):
     tensors, published = evaluation
-    found = wkv.vision.score_retrieval(*(tensors[f"retrieval.{x}"] for x in ("image_embeds", "text_embeds", "image_of_text")))
+    inputs = ["retrieval.image_embeds", "retrieval.text_embeds", "retrieval.image_of_text"]
+    found = wkv.vision.score_retrieval(*(tensors[name] for name in inputs))
     to_image, to_text = published["retrieval"].values()
     assert [100 * x for x in found.text_to_image] == pytest.approx([*to_image.values()])
     assert [100 * x for x in found.image_to_text] == pytest.approx([*to_text.values()])
@@ -116,8 +117,8 @@ def test_a_zero_shot_classifier_is_the_mean_of_its_prompts(clip, tokenizer):
 
 
 def test_zero_shot_classification_of_images(clip, tokenizer):
-    labels = wkv.vision.load_labels("cat, dog, house")
-    classifier = wkv.vision.zero_shot_classifier(clip, tokenizer, labels, wkv.vision.templates_of_labels("cat, dog, house"))
+    labels, templates = wkv.vision.load_labels("cat, dog, house"), wkv.vision.templates_of_labels("cat, dog, house")
+    classifier = wkv.vision.zero_shot_classifier(clip, tokenizer, labels, templates)
     logits = wkv.vision.zero_shot_logits(wkv.vision.embed_images(clip, images(2)), classifier)
     expected = 100 * clip.encode_image(images(2), normalize=True).detach() @ classifier
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)

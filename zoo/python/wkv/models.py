@@ -153,7 +153,7 @@ class VisionModel(ImageModel):
 class ClipModel(ImageModel):
     """RWKV-CLIP: images and texts in one space.
 
-    Texts are int64 [B, T], rows as `tokenizer.encode(text, context_length=77)` makes them: the model reads their padding.
+    Texts are int64 [B, T], rows as `tokenizer.encode(text, context_length=77)` makes them, the padding included.
     """
 
     def __call__(self, images: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

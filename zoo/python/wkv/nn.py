@@ -45,7 +45,7 @@ class Module(torch.nn.Module):
 
     def _apply(self, fn, recurse: bool = True):
         super()._apply(fn, recurse)
-        for name, buffer in self.model.named_buffers().items():  # which PyTorch replaces: the model's takes the new value
+        for name, buffer in self.model.named_buffers().items():  # which PyTorch has replaced
             owner, leaf = self._owner(name)
             buffer.data = owner._buffers[leaf]
             owner._buffers[leaf] = buffer

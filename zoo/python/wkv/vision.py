@@ -59,7 +59,7 @@ def load_embeddings(path: str | os.PathLike) -> Embeddings:
 
 
 def search(index: torch.Tensor, queries: torch.Tensor, top: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
-    """The rows of index [n, C] most similar to each of queries [Q, C]: cosine similarities and rows, [Q, min(top, n)]."""
+    """The rows of index [n, C] nearest to each of queries [Q, C]: cosine similarities and rows, [Q, min(top, n)]."""
     return classes().Vision.search(index, queries, top)
 
 
