@@ -106,6 +106,12 @@ STABLE_TORCH_LIBRARY(wkv, m) {
       "__mix_tokens_backward(Tensor grad_mixed, Tensor grad_last, Tensor x, Tensor last, Tensor mixes, "
       "Tensor? changes, Tensor? cu_seqlens) -> (Tensor, Tensor, Tensor, Tensor)");
   m.def(
+      "_mix_neighbours(Tensor x, Tensor mixes, Tensor? changes=None, *, int height, int width, float gamma=0.25, "
+      "int shift=1, int head_size=0, int cls_tokens=0) -> Tensor mixed");
+  m.def(
+      "__mix_neighbours_backward(Tensor grad_mixed, Tensor x, Tensor mixes, Tensor? changes, int height, int width, "
+      "float gamma, int shift, int head_size, int cls_tokens) -> (Tensor, Tensor, Tensor)");
+  m.def(
       "_gated_head_norm(Tensor x, Tensor weight, Tensor bias, Tensor gate, Tensor? r=None, Tensor? k=None, "
       "Tensor? v=None, Tensor? bonus=None, *, float eps, bool silu=False) -> Tensor");
   m.def(

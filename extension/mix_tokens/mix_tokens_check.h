@@ -7,6 +7,32 @@
 
 namespace wkv {
 
+// Mixes of a checked x [B, T, C], and their changes.
+template <class Tensor>
+void check_mixes(const Check<Tensor>& check, const Tensor& x, const Tensor& mixes,
+                 const std::optional<Tensor>& changes) {
+  check.dimensions("mixes", mixes, "[M, C]", 2);
+  const auto shape = sizes_of(x);
+  const auto count = sizes_of(mixes)[0];
+  check.shape("mixes", mixes, "[M, C]", {count, shape[2]});
+  if (count < 1 || count > kMostMixes) fail(check.op, ": mixes must have 1 to ", kMostMixes, " rows, got ", count);
+  check.parameter_dtype("mixes", mixes, x.scalar_type());
+  check.same_device("mixes", mixes, "x", x);
+  if (!changes) return;
+  check.shape("changes", *changes, "[M, B, T, C]", {count, shape[0], shape[1], shape[2]});
+  check.dtype("changes", *changes, {x.scalar_type()});
+  check.same_device("changes", *changes, "x", x);
+}
+
+// The gradient of what they give.
+template <class Tensor>
+void check_grad_mixed(const Check<Tensor>& check, const Tensor& grad_mixed, const Tensor& x, const Tensor& mixes) {
+  const auto shape = sizes_of(x);
+  check.shape("grad_mixed", grad_mixed, "[M, B, T, C]", {sizes_of(mixes)[0], shape[0], shape[1], shape[2]});
+  check.dtype("grad_mixed", grad_mixed, {x.scalar_type()});
+  check.same_device("grad_mixed", grad_mixed, "x", x);
+}
+
 template <class Tensor>
 void check_mix_tokens_last(const Check<Tensor>& check, const char* name, const Tensor& last, const Tensor& x,
                            const std::optional<Tensor>& cu_seqlens) {
@@ -22,21 +48,9 @@ void check_mix_tokens(const char* op, const Tensor& x, const Tensor& last, const
                       const std::optional<Tensor>& changes, const std::optional<Tensor>& cu_seqlens) {
   const Check<Tensor> check{op};
   check.dimensions("x", x, "[B, T, C]", 3);
-  check.dimensions("mixes", mixes, "[M, C]", 2);
-  const auto shape = sizes_of(x);
-  const auto count = sizes_of(mixes)[0];
-  check.shape("mixes", mixes, "[M, C]", {count, shape[2]});
-  if (count < 1 || count > kMostMixes) fail(op, ": mixes must have 1 to ", kMostMixes, " rows, got ", count);
-  if (changes) check.shape("changes", *changes, "[M, B, T, C]", {count, shape[0], shape[1], shape[2]});
-  if (cu_seqlens) check.cu_seqlens(*cu_seqlens, "x", x);
-
   check.dtype("x", x, {ScalarType::Float, ScalarType::BFloat16, ScalarType::Half, ScalarType::Double});
-  check.parameter_dtype("mixes", mixes, x.scalar_type());
-  check.same_device("mixes", mixes, "x", x);
-  if (changes) {
-    check.dtype("changes", *changes, {x.scalar_type()});
-    check.same_device("changes", *changes, "x", x);
-  }
+  check_mixes(check, x, mixes, changes);
+  if (cu_seqlens) check.cu_seqlens(*cu_seqlens, "x", x);
   check_mix_tokens_last(check, "last", last, x, cu_seqlens);
 }
 
@@ -45,10 +59,7 @@ template <class Tensor>
 void check_mix_tokens_gradients(const char* op, const Tensor& grad_mixed, const Tensor& grad_last, const Tensor& x,
                                 const Tensor& mixes, const std::optional<Tensor>& cu_seqlens) {
   const Check<Tensor> check{op};
-  const auto shape = sizes_of(x);
-  check.shape("grad_mixed", grad_mixed, "[M, B, T, C]", {sizes_of(mixes)[0], shape[0], shape[1], shape[2]});
-  check.dtype("grad_mixed", grad_mixed, {x.scalar_type()});
-  check.same_device("grad_mixed", grad_mixed, "x", x);
+  check_grad_mixed(check, grad_mixed, x, mixes);
   check_mix_tokens_last(check, "grad_last", grad_last, x, cu_seqlens);
 }
 

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "q_shift/q_shift_run.h"
+
 namespace wkv {
 
 struct QShiftGrid {
@@ -18,24 +20,24 @@ struct QShiftGrid {
   int64_t tokens() const { return height * width + cls_tokens; }
 
   static constexpr int kDirections = 5;  // left, right, upper, lower, here
-  // How many tokens from token p the value of each direction is found; kOutside for none.
-  static constexpr int64_t kOutside = INT64_MIN;
+  // How many tokens from token p the value of each direction is found; kNoNeighbour for none.
   std::array<int64_t, kDirections> offsets(int64_t p) const {
     if (p >= height * width) return {0, 0, 0, 0, 0};
     const int64_t h = p / width, w = p % width;
     const auto along = [](int64_t place, int64_t step, int64_t size, int64_t stride) {
-      return place + step >= 0 && place + step < size ? step * stride : kOutside;
+      return place + step >= 0 && place + step < size ? step * stride : kNoNeighbour;
     };
     return {along(w, -shift, width, 1), along(w, shift, width, 1), along(h, -shift, height, width),
             along(h, shift, height, width), 0};
   }
 };
 
-// Neighbouring channels that take their values from the same direction.
-struct QShiftRun {
-  int64_t first, count;
-  int direction;
-};
+// `shift` may be negative: then values go the other way.
+inline QShiftGrid q_shift_grid(int64_t height, int64_t width, int64_t cls_tokens, int64_t shift) {
+  // Beyond the grid, one distance is like another.
+  const int64_t farthest = std::max(height, width);
+  return {height, width, cls_tokens, std::clamp(shift, -farthest, farthest)};
+}
 
 // The channels of a token: the groups [int(n gamma i), int(n gamma (i + 1))), i = 0..3, within each of channels / n
 // heads of n = head_size channels (0: one head of all), as far as the head has them.

@@ -19,7 +19,7 @@ void shift_tokens(const QShiftGrid& grid, const std::vector<QShiftRun>& runs, in
       const auto offsets = grid.offsets(token % tokens);
       for (const QShiftRun& run : runs) {
         const int64_t at = token * token_bytes + run.first * bytes, offset = offsets[run.direction];
-        if (offset == QShiftGrid::kOutside) {
+        if (offset == kNoNeighbour) {
           std::memset(to + at, 0, run.count * bytes);
         } else {
           std::memcpy(to + at, from + at + offset * token_bytes, run.count * bytes);
@@ -35,11 +35,9 @@ Tensor shifted(const Tensor& x, int64_t height, int64_t width, double gamma, int
   const Tensor from = as_contiguous(x);
   Tensor to = new_empty(from, from.sizes());
   const int64_t batch = from.size(0), channels = from.size(2);
-  // Beyond the grid, one distance is like another.
-  const int64_t farthest = std::max(height, width);
-  shift_tokens({height, width, cls_tokens, std::clamp(shift, -farthest, farthest)},
-               q_shift_runs(channels, gamma, head_size), batch, channels, element_bytes(from),
-               static_cast<const char*>(from.const_data_ptr()), static_cast<char*>(to.mutable_data_ptr()));
+  shift_tokens(q_shift_grid(height, width, cls_tokens, shift), q_shift_runs(channels, gamma, head_size), batch,
+               channels, element_bytes(from), static_cast<const char*>(from.const_data_ptr()),
+               static_cast<char*>(to.mutable_data_ptr()));
   return to;
 }
 

@@ -25,24 +25,13 @@ Tensor shifted(const Tensor& x, int64_t height, int64_t width, double gamma, int
   const Device device(x);
   const Tensor from = as_contiguous(x);
   Tensor to = new_empty(from, from.sizes());
-  const int64_t channels = from.size(2), size = head_size > 0 ? head_size : channels;
-  // Beyond the grid, one distance is like another.
-  const int64_t farthest = std::max(height, width);
-  QShiftCall call{.tokens = from.size(0) * from.size(1),
-                  .height = height,
-                  .width = width,
-                  .cls_tokens = cls_tokens,
-                  .shift = std::clamp(shift, -farthest, farthest),
-                  .channels = channels,
-                  .head_size = size};
-  bool whole_units = true;
+  const QShiftCall call =
+      q_shift_call(from.size(0) * from.size(1), from.size(2), height, width, gamma, shift, head_size, cls_tokens);
   const int64_t per_unit = 16 / element_bytes(from);
-  for (int i = 0; i < 4; ++i) {
-    call.bounds[i] = static_cast<int64_t>(static_cast<double>(size) * gamma * (i + 1));
-    whole_units = whole_units && call.bounds[i] % per_unit == 0;
-  }
+  bool whole_units = call.head_size % per_unit == 0;
+  for (const int64_t bound : call.bounds) whole_units = whole_units && bound % per_unit == 0;
   const auto aligned = [](const Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0; };
-  if (whole_units && size % per_unit == 0 && aligned(from) && aligned(to)) {
+  if (whole_units && aligned(from) && aligned(to)) {
     launch<uint4>(device, call, per_unit, from, to);
   } else {
     for_io_type(from, [&](auto io) { launch<decltype(io)>(device, call, 1, from, to); });

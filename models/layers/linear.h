@@ -39,13 +39,15 @@ struct Embedding : torch::nn::Module {
   at::Tensor weight;
 };
 
-// LayerNorm over the last dimension, eps 1e-5.
+// LayerNorm over the last dimension.
 struct LayerNorm : torch::nn::Module {
-  explicit LayerNorm(int64_t width)
+  explicit LayerNorm(int64_t width, double eps_ = 1e-5)
       : weight(register_parameter("weight", at::empty({width}))),
-        bias(register_parameter("bias", at::empty({width}))) {}
-  at::Tensor forward(const at::Tensor& x) const { return at::layer_norm(x, {weight.size(0)}, weight, bias, 1e-5); }
+        bias(register_parameter("bias", at::empty({width}))),
+        eps(eps_) {}
+  at::Tensor forward(const at::Tensor& x) const { return at::layer_norm(x, {weight.size(0)}, weight, bias, eps); }
   at::Tensor weight, bias;
+  double eps;
 };
 
 // GroupNorm with one group a head, over x [..., C]: each head's values normalised by themselves, in x's dtype.

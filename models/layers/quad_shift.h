@@ -2,12 +2,11 @@
 // the channel.
 #pragma once
 #include <ATen/Functions.h>
-#include <ATen/TensorOperators.h>
 
 #include <optional>
 #include <vector>
 
-#include "wkv/ops.h"
+#include "wkv/vision_ops.h"
 
 namespace wkv::models {
 
@@ -29,12 +28,11 @@ struct QuadShift {
 inline std::vector<at::Tensor> mix_neighbours(const at::Tensor& x, const PatchGrid& grid, const QuadShift& shift,
                                               const std::vector<at::Tensor>& mixes,
                                               const std::optional<at::Tensor>& changes = std::nullopt) {
-  const at::Tensor difference =
-      ops::q_shift(x, grid.height, grid.width, shift.gamma, shift.pixels, shift.head_size, grid.class_tokens) - x;
-  std::vector<at::Tensor> mixed;
-  for (size_t m = 0; m < mixes.size(); ++m)
-    mixed.push_back(at::addcmul(x, difference, changes ? mixes[m] + (*changes)[static_cast<int64_t>(m)] : mixes[m]));
-  return mixed;
+  const at::Tensor weights = at::cat(mixes).squeeze(1);
+  const auto added = changes ? std::optional(changes->to(x.scalar_type())) : std::nullopt;  // autocast's are of another
+  return ops::mix_neighbours(x, weights, added, grid.height, grid.width, shift.gamma, shift.pixels, shift.head_size,
+                             grid.class_tokens)
+      .unbind();
 }
 
 }  // namespace wkv::models

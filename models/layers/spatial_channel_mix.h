@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 
+#include "layers/in_place.h"
 #include "layers/linear.h"
 #include "layers/quad_shift.h"
 
@@ -28,9 +29,17 @@ struct SpatialChannelMix : torch::nn::Module {
       for_k = mixed[0];
       for_r = mixed[1];
     }
-    at::Tensor hidden = ops::squared_relu(key->forward(for_k));
-    if (key_norm) hidden = key_norm->forward(hidden);
-    return at::sigmoid(receptance->forward(for_r)) * value->forward(hidden);
+    const at::Tensor gate = sigmoid_of(receptance->forward(for_r));
+    if (at::GradMode::is_enabled() || x.is_cuda()) return gate * values(for_k);
+    // Few tokens at a time: their hidden values, four times as wide, then stay in the cache.
+    constexpr int64_t kTokens = 1024;
+    const auto gates = gate.view({-1, gate.size(2)}).split(kTokens), inputs = for_k.flatten(0, 1).split(kTokens);
+    for (size_t i = 0; i < gates.size(); ++i) gates[i].mul_(values(inputs[i]));
+    return gate;
+  }
+  at::Tensor values(const at::Tensor& for_k) const {
+    const at::Tensor hidden = ops::squared_relu(key->forward(for_k));
+    return value->forward(key_norm ? key_norm->forward(hidden) : hidden);
   }
 
   QuadShift shift;

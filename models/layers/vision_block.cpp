@@ -4,6 +4,7 @@
 
 #include "layers/checkpointed.h"
 #include "layers/drop_path.h"
+#include "layers/in_place.h"
 
 namespace wkv::models {
 
@@ -11,8 +12,7 @@ VisionBlock::VisionBlock(const VisionTrunkOptions& o, int64_t layer, const QuadS
                          std::shared_ptr<SpatialMix> mix)
     : post_norm(o.post_norm),
       checkpointing(o.checkpointing),
-      drop_path_rate(layer == 0 ? 0
-                                : o.drop_path_rate * static_cast<double>(layer) / static_cast<double>(o.layers - 1)) {
+      drop_path_rate(path_rate(o.drop_path_rate, layer, o.layers)) {
   if (layer == 0) ln0 = register_module("ln0", std::make_shared<LayerNorm>(o.width));
   ln1 = register_module("ln1", std::make_shared<LayerNorm>(o.width));
   ln2 = register_module("ln2", std::make_shared<LayerNorm>(o.width));
@@ -38,8 +38,8 @@ at::Tensor VisionBlock::run(at::Tensor x, const PatchGrid& grid, const at::Tenso
                             const at::Tensor& ffn_path) const {
   const auto add = [&](const auto& mix, const LayerNorm& norm, const at::Tensor& gamma, const at::Tensor& path) {
     at::Tensor branch = post_norm ? norm.forward(mix.forward(x, grid)) : mix.forward(norm.forward(x), grid);
-    if (gamma.defined()) branch = branch * gamma;
-    x = x + along_path(branch, path);
+    if (gamma.defined()) branch = times(branch, gamma);
+    x = plus(along_path(branch, path), x);
   };
   if (ln0) x = ln0->forward(x);
   add(*att, *ln1, gamma1, att_path);

@@ -1,6 +1,7 @@
 // The equations: arXiv 2403.02308, section 3.2, and the code of OpenGVLab/Vision-RWKV.
 #include "vrwkv/spatial_mix.h"
 
+#include "layers/in_place.h"
 #include "layers/precision.h"
 
 namespace wkv::models {
@@ -23,18 +24,24 @@ VRWKVSpatialMix::VRWKVSpatialMix(int64_t width, bool with_key_norm, const QuadSh
 }
 
 at::Tensor VRWKVSpatialMix::forward(const at::Tensor& x, const PatchGrid& grid) const {
-  at::Tensor for_k = x, for_v = x, for_r = x;
-  if (shift.pixels > 0) {
-    const auto mixed = mix_neighbours(x, grid, shift, {1 - spatial_mix_k, 1 - spatial_mix_v, 1 - spatial_mix_r});
-    for_k = mixed[0];
-    for_v = mixed[1];
-    for_r = mixed[2];
+  at::Tensor k, v, r;
+  {  // the mixes' memory is free before the op asks for some
+    at::Tensor for_k = x, for_v = x, for_r = x;
+    if (shift.pixels > 0) {
+      const auto mixed = mix_neighbours(x, grid, shift, {1 - spatial_mix_k, 1 - spatial_mix_v, 1 - spatial_mix_r});
+      for_k = mixed[0];
+      for_v = mixed[1];
+      for_r = mixed[2];
+    }
+    k = key->forward(for_k);
+    v = value->forward(for_v);
+    r = receptance->forward(for_r);
   }
   const double tokens = static_cast<double>(x.size(1));
-  at::Tensor y = ops::bi_wkv(at_least_float(spatial_decay) / tokens, at_least_float(spatial_first) / tokens,
-                             key->forward(for_k), value->forward(for_v), compat_chunks);
+  at::Tensor y =
+      ops::bi_wkv(at_least_float(spatial_decay) / tokens, at_least_float(spatial_first) / tokens, k, v, compat_chunks);
   if (key_norm) y = key_norm->forward(y);
-  return output->forward(at::sigmoid(receptance->forward(for_r)) * y);
+  return output->forward(times(sigmoid_of(r), y));
 }
 
 }  // namespace wkv::models

@@ -21,12 +21,21 @@ def shifted(x, last):
 
 def cases(tokens, width, dtype):
     """name -> (fused, composed, inputs); each returns one tensor."""
+    side, pad = 14, torch.nn.functional.pad
 
     def normal(*shape):
         return torch.randn(*shape, dtype=dtype).requires_grad_()
 
     def composed_mixes(x, last, mixes):
         difference = shifted(x, last) - x
+        return torch.stack([torch.addcmul(x, difference, mix) for mix in mixes])
+
+    def composed_neighbour_mixes(x, mixes):
+        image = x.transpose(1, 2).unflatten(2, (side, side))
+        left, right, upper, lower = image.chunk(4, 1)
+        shifted_image = [pad(left[..., :-1], (1, 0)), pad(right[..., 1:], (0, 1))]
+        shifted_image += [pad(upper[..., :-1, :], (0, 0, 1, 0)), pad(lower[..., 1:, :], (0, 0, 0, 1))]
+        difference = torch.cat(shifted_image, 1).flatten(2).transpose(1, 2) - x
         return torch.stack([torch.addcmul(x, difference, mix) for mix in mixes])
 
     def composed_norm(x, weight, bias, gate, r, k, v, bonus):
@@ -41,6 +50,11 @@ def cases(tokens, width, dtype):
             lambda *x: OPS._mix_tokens(*x)[0],
             composed_mixes,
             [normal(1, tokens, width), normal(1, width), normal(6, width)],
+        ),
+        "Q-Shift and 3 mixes": (
+            lambda x, mixes: OPS._mix_neighbours(x, mixes, None, height=side, width=side),
+            composed_neighbour_mixes,
+            [normal(max(1, tokens // side**2), side**2, width), normal(3, width)],
         ),
         "head norm, bonus and gate": (lambda *x: OPS._gated_head_norm(*x, eps=1e-3), composed_norm, norm),
         "squared ReLU": (OPS._squared_relu, lambda x: torch.relu(x).square(), [normal(1, tokens, 4 * width)]),

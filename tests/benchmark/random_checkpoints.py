@@ -151,13 +151,44 @@ def based_tensors(config: dict, device="cpu"):
     return t.tensors
 
 
+def vrwkv_tiny_tensors():
+    """The classifier VRWKV-T for images of 224 pixels."""
+    width, layers, patch, side, classes = 192, 12, 16, 14, 1000
+    t = RandomTensors(width)
+    t.normal("backbone.patch_embed.projection.weight", width, 3, patch, patch, std=1 / math.sqrt(3 * patch * patch))
+    t.normal("backbone.patch_embed.projection.bias", width, std=0.1)
+    t.normal("backbone.pos_embed", 1, side * side, width, std=0.02)
+    for layer in range(layers):
+        block = f"backbone.layers.{layer}"
+        for norm in ("ln0", "ln1", "ln2") if layer == 0 else ("ln1", "ln2"):
+            t.norm(f"{block}.{norm}")
+        t.uniform(f"{block}.att.spatial_decay", width, low=-5, high=3)
+        t.uniform(f"{block}.att.spatial_first", width, low=-2, high=0)
+        for mix in ("att.spatial_mix_k", "att.spatial_mix_v", "att.spatial_mix_r", "ffn.spatial_mix_k", "ffn.spatial_mix_r"):
+            t.uniform(f"{block}.{mix}", 1, 1, width)
+        for part in ("receptance", "key", "value", "output"):
+            t.matrix(f"{block}.att.{part}.weight", width, width, gain=0.6)
+        t.matrix(f"{block}.ffn.key.weight", 4 * width, width, gain=0.7)
+        t.matrix(f"{block}.ffn.value.weight", width, 4 * width, gain=0.5)
+        t.matrix(f"{block}.ffn.receptance.weight", width, width, gain=0.7)
+    t.norm("backbone.ln1")
+    t.matrix("head.fc.weight", classes, width, gain=1.0)
+    t.normal("head.fc.bias", classes, std=0.1)
+    return t.tensors
+
+
+def tensors_of(name: str, device):
+    if name == "vrwkv-t":
+        return vrwkv_tiny_tensors()
+    return based_tensors(BASED_1B, device) if name == "based-1b" else random_tensors(SHAPES[name], device)
+
+
 def random_checkpoint(name: str, folder: Path, device="cpu") -> Path:
     """The file of that shape in the folder, made where it is not there yet."""
     path = folder / f"{name}.pth"
     if not path.exists():
         unfinished = path.with_suffix(".unfinished")
-        tensors = based_tensors(BASED_1B, device) if name == "based-1b" else random_tensors(SHAPES[name], device)
-        torch.save(tensors, unfinished)
+        torch.save(tensors_of(name, device), unfinished)
         unfinished.rename(path)
     return path
 

@@ -48,7 +48,7 @@ class GoldenVisionModel {
 };
 
 // Gradients of every parameter that the fixture has one of.
-inline void expect_gradients(const models::Model& model, const std::map<std::string, at::Tensor>& expected,
+inline void expect_gradients(const torch::nn::Module& model, const std::map<std::string, at::Tensor>& expected,
                              double tolerance) {
   const auto parameters = model.named_parameters();
   for (const auto& [name, gradient] : expected) {

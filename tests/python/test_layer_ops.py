@@ -25,6 +25,12 @@ def inputs(dtype, requires_grad):
         "mix_tokens": (OPS._mix_tokens.default, mix, {}),
         "mix_tokens_with_changes": (OPS._mix_tokens.default, [*mix, normal(mixes, *sequence)], {}),
         "mix_tokens_packed": (OPS._mix_tokens.default, packed, {"cu_seqlens": torch.tensor([0, 2, 2, 6])}),
+        "mix_neighbours": (OPS._mix_neighbours.default, [mix[0], mix[2]], {"height": 1, "width": 2, "cls_tokens": 1}),
+        "mix_neighbours_with_changes": (
+            OPS._mix_neighbours.default,
+            [mix[0], mix[2], normal(mixes, *sequence)],
+            {"height": 3, "width": 1, "head_size": 4},
+        ),
         "gated_head_norm": (OPS._gated_head_norm.default, norm, {"eps": 1e-3, "silu": True}),
         "gated_head_norm_with_bonus": (OPS._gated_head_norm.default, [*norm, *bonus], {"eps": 1e-3}),
         "squared_relu": (OPS._squared_relu.default, [normal(*sequence)], {}),

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "text_bpe_cases.h"
+#include "text_clip_cases.h"
 #include "text_tokenizer_cases.h"
 #include "wkv/error.h"
 #include "wkv/zoo/tokenizer.h"
@@ -90,11 +91,7 @@ TEST_F(LoadTokenizer, a_missing_world_file_is_named_with_the_folders_looked_in) 
 
 TEST_F(LoadTokenizer, an_unknown_name_is_refused_with_the_known_ones) {
   EXPECT_THAT(tokenizer_error("wrold"),
-              HasSubstr("neither a file nor one of the names bytes, world, gpt-neox-20b, gpt2"));
-}
-
-TEST_F(LoadTokenizer, a_tokenizer_of_a_later_version_says_so) {
-  EXPECT_THAT(tokenizer_error("clip"), HasSubstr("not available in this version"));
+              HasSubstr("neither a file nor one of the names bytes, world, gpt-neox-20b, gpt2, clip"));
 }
 
 TEST_F(LoadTokenizer, gpt_neox_20b_is_a_tokenizer_json) {
@@ -121,11 +118,25 @@ TEST_F(LoadTokenizer, merges_without_their_vocabulary_are_refused) {
               HasSubstr("our-merges.txt: its vocabulary, our-vocab.json, is not beside it"));
 }
 
+TEST_F(LoadTokenizer, clip_is_compressed_merges) {
+  set("WKV_TOKENIZERS", folder_with("bpe_simple_vocab_16e6.txt.gz", test::gzip_file(test::clip_merges_file({"a b"}))));
+  EXPECT_EQ(load_tokenizer("clip")->name(), "clip");
+  EXPECT_THAT(load_tokenizer("clip")->encode("abx"), testing::ElementsAre(512, 'x' - '!' + 256));
+}
+
+TEST_F(LoadTokenizer, a_compressed_file_of_something_else_is_refused_with_its_name) {
+  folder_with("a.gz", test::gzip_file("{}"));
+  const std::string folder = folder_with("b.gz", "{}");
+  EXPECT_THAT(tokenizer_error(folder + "/a.gz"), HasSubstr("a.gz: 0 merges"));
+  EXPECT_THAT(tokenizer_error(folder + "/b.gz"), HasSubstr("b.gz: not a gzip file"));
+}
+
 TEST_F(LoadTokenizer, missing_files_of_a_name_are_named_with_the_folders_looked_in) {
   set("WKV_TOKENIZERS", "/nowhere/a");
   set("XDG_DATA_HOME", "/nowhere/b");
   EXPECT_THAT(tokenizer_error("gpt-neox-20b"), HasSubstr("gpt-neox-20b: 20B_tokenizer.json is not in /nowhere/a or "));
   EXPECT_THAT(tokenizer_error("gpt2"), HasSubstr("gpt2_merges.txt or merges.txt is not in /nowhere/a or "));
+  EXPECT_THAT(tokenizer_error("clip"), HasSubstr("clip: bpe_simple_vocab_16e6.txt.gz is not in /nowhere/a or "));
 }
 
 TEST_F(LoadTokenizer, a_folder_and_a_device_are_refused) {

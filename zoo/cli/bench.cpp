@@ -31,7 +31,7 @@ struct TimedModel {
 TimedModel load_timed(const BenchArguments& arguments, const std::string& dtype) {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
-  ModelArguments one;
+  LanguageModelArguments one;
   one.model = arguments.model;
   one.config = arguments.config;
   one.dtype = dtype;

@@ -12,7 +12,7 @@ namespace wkv::cli {
 namespace {
 
 struct ChatArguments {
-  ModelArguments model;
+  LanguageModelArguments model;
   SamplingArguments sampling;
   std::string format = "plain", system;
 };

@@ -22,14 +22,27 @@ void add_convert(CLI::App& app);
 void add_train(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_classify(CLI::App& app);
+void add_zero_shot(CLI::App& app);
+void add_embed(CLI::App& app);
+void add_retrieve(CLI::App& app);
+void add_eval(CLI::App& app);
 
-// What the subcommands that run a model share: which model, how it is loaded, its tokenizer.
+// What the subcommands that run a model share: which one, and how it is loaded.
 struct ModelArguments {
-  std::string model = zoo::kEmbeddedModel;
-  std::string tokenizer;  // empty: guessed from the size of the vocabulary
+  std::string model;
   std::string config;
   std::string dtype;  // empty: fp32, but a quantised or an fp64 file as it is
   int threads = 0;    // 0: torch's choice
+
+  CLI::Option* add_to(CLI::App& command, const std::string& model_help);  // the option MODEL
+  zoo::LoadOptions load_options() const;                                  // sets the number of threads, too
+};
+
+// And those that run a language model, with its tokenizer.
+struct LanguageModelArguments : ModelArguments {
+  LanguageModelArguments() { model = zoo::kEmbeddedModel; }
+  std::string tokenizer;  // empty: guessed from the size of the vocabulary
 
   void add_to(CLI::App& command, bool model_required);
   std::shared_ptr<models::LanguageModel> load() const;

@@ -37,25 +37,34 @@ CLI::Option* add_dtypes(CLI::App& command, std::vector<std::string>& names) {
       ->allow_extra_args(false);
 }
 
-void ModelArguments::add_to(CLI::App& command, bool model_required) {
-  auto* option = command.add_option("MODEL", model, "A checkpoint (.pth, .safetensors, a folder), or `embedded`");
+CLI::Option* ModelArguments::add_to(CLI::App& command, const std::string& model_help) {
+  auto* option = command.add_option("MODEL", model, model_help);
+  command.add_option("--config", config, "Configuration that shapes can't tell: JSON, or the path of a JSON file");
+  add_dtype(command, dtype);
+  command.add_option("--threads", threads, "Number of threads (default: one a core)")->check(CLI::PositiveNumber);
+  return option;
+}
+
+zoo::LoadOptions ModelArguments::load_options() const {
+  if (threads > 0) at::set_num_threads(threads);
+  zoo::LoadOptions options{.config = config};
+  set_dtype(options, dtype);
+  return options;
+}
+
+void LanguageModelArguments::add_to(CLI::App& command, bool model_required) {
+  auto* option = ModelArguments::add_to(command, "A checkpoint (.pth, .safetensors, a folder), or `embedded`");
   if (model_required) option->required();
   command.add_option(
       "--tokenizer", tokenizer,
       "bytes, world, gpt-neox-20b, gpt2, or the path of a vocabulary (default: by the model's vocabulary)");
-  command.add_option("--config", config, "Configuration that shapes can't tell: JSON, or the path of a JSON file");
-  add_dtype(command, dtype);
-  command.add_option("--threads", threads, "Number of threads (default: one a core)")->check(CLI::PositiveNumber);
 }
 
-std::shared_ptr<models::LanguageModel> ModelArguments::load() const {
-  if (threads > 0) at::set_num_threads(threads);
-  zoo::LoadOptions options{.config = config};
-  set_dtype(options, dtype);
-  return zoo::load_language_model(model, options);
+std::shared_ptr<models::LanguageModel> LanguageModelArguments::load() const {
+  return zoo::load_language_model(model, load_options());
 }
 
-std::shared_ptr<const zoo::Tokenizer> ModelArguments::load_tokenizer(
+std::shared_ptr<const zoo::Tokenizer> LanguageModelArguments::load_tokenizer(
     const models::LanguageModel& language_model) const {
   if (!tokenizer.empty()) return zoo::load_tokenizer(tokenizer);
   const std::string guess = zoo::guess_tokenizer(language_model.vocab_size());

@@ -12,7 +12,7 @@ namespace wkv::cli {
 namespace {
 
 struct GenerateArguments {
-  ModelArguments model;
+  LanguageModelArguments model;
   SamplingArguments sampling;
   std::string prompt, state_in, state_out;
   bool json = false;

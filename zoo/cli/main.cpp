@@ -22,7 +22,7 @@ int failed(const std::string& message) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, with its message
-  CLI::App app{"RWKV and linear attention: runs, scores, converts and trains models"};
+  CLI::App app{"RWKV and linear attention: runs, scores, converts and trains models of language and vision"};
   app.name("wkv");
   app.set_version_flag("--version", fmt::format("wkv {} (torch {})", wkv::version(), wkv::torch_version()));
   app.require_subcommand(1);
@@ -35,6 +35,11 @@ int main(int argc, char** argv) {
   wkv::cli::add_tokenize(app);
   wkv::cli::add_train(app);
   wkv::cli::add_bench(app);
+  wkv::cli::add_classify(app);
+  wkv::cli::add_zero_shot(app);
+  wkv::cli::add_embed(app);
+  wkv::cli::add_retrieve(app);
+  wkv::cli::add_eval(app);
 
   // Without arguments: text from the embedded model.
   std::vector<std::string> arguments(argv + 1, argv + argc);

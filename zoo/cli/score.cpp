@@ -13,7 +13,7 @@ namespace wkv::cli {
 namespace {
 
 struct ScoreArguments {
-  ModelArguments model;
+  LanguageModelArguments model;
   std::string text;
   bool json = false;
 };

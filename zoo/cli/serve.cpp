@@ -14,7 +14,7 @@ namespace wkv::cli {
 namespace {
 
 struct ServeArguments {
-  ModelArguments model;
+  LanguageModelArguments model;
   serve::ServerOptions server;
   serve::RequestLimits limits;
   serve::EngineOptions engine;

@@ -184,6 +184,19 @@ std::optional<std::vector<int64_t>> Config::integers(const std::string& key) {
   return value->get<std::vector<int64_t>>();
 }
 
+std::optional<std::vector<std::pair<int64_t, int64_t>>> Config::ranges(const std::string& key) {
+  const auto* value = given(key);
+  if (!value) return std::nullopt;
+  const auto is_range = [](const nlohmann::json& range) {
+    return range.is_array() && range.size() == 2 && range[0].is_number_integer() && range[1].is_number_integer();
+  };
+  if (!value->is_array() || !std::ranges::all_of(*value, is_range)) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: {} must be a list of [first, last], got {}", where_, key, value->dump()));
+  }
+  return value->get<std::vector<std::pair<int64_t, int64_t>>>();
+}
+
 std::string Config::text(const std::string& key, const std::string& otherwise) {
   const auto* value = given(key);
   if (!value) return otherwise;

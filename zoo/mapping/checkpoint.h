@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mapping/quantization.h"
@@ -67,7 +68,8 @@ class Config {
   double number(const std::string& key, double otherwise);
   int64_t integer(const std::string& key, int64_t otherwise);
   bool flag(const std::string& key, bool otherwise);
-  std::optional<std::vector<int64_t>> integers(const std::string& key);  // or one integer, as a list
+  std::optional<std::vector<int64_t>> integers(const std::string& key);                    // or one integer, as a list
+  std::optional<std::vector<std::pair<int64_t, int64_t>>> ranges(const std::string& key);  // a list of [first, last]
   // A key that must have this value, a string or the JSON text of anything else, where it is given: the model is built
   // for no other. Throws wkv::Error.
   void require(const std::string& key, const std::vector<std::string>& supported);

@@ -25,6 +25,8 @@ std::string guess_tokenizer(int64_t vocab_size) {
       return "bytes";
     case 65536:
       return "world";
+    case 49408:
+      return "clip";
     case 50257:
     case 50264:
       return "gpt2";

@@ -32,6 +32,9 @@ std::span<const Family> families() {
                                based_family,
                                vrwkv_family,
                                vrwkv6_family,
+                               vrwkv_segmenter_family,
+                               vrwkv_adapter_family,
+                               vrwkv6_adapter_family,
                                rwkv_clip_family};
   return all;
 }

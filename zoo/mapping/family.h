@@ -34,6 +34,9 @@ extern const Family rrwkv_family;
 extern const Family based_family;
 extern const Family vrwkv_family;
 extern const Family vrwkv6_family;
+extern const Family vrwkv_segmenter_family;
+extern const Family vrwkv_adapter_family;
+extern const Family vrwkv6_adapter_family;
 extern const Family rwkv_clip_family;
 
 }  // namespace wkv::zoo

@@ -3,6 +3,7 @@
 
 #include "mapping/family.h"
 #include "mapping/vision_trunk.h"
+#include "mapping/vrwkv.h"
 
 namespace wkv::zoo {
 namespace {
@@ -25,23 +26,27 @@ int64_t read_shift(const Checkpoint& file, const std::string& prefix, Config& co
 
 std::shared_ptr<models::Model> build_vrwkv(const Checkpoint& file, Config& config) {
   read_saved_config(file, config);
-  expect_generation(config, /*six=*/false);
   const std::string prefix = trunk_prefix(file);
-  models::VRWKVOptions o;
-  // Every published classifier with layer scale has its norms behind the mixes.
-  o.trunk = read_trunk(file, prefix, has_layer_scale(file, prefix), config);
+  models::VRWKVOptions o = read_vrwkv(file, prefix, published_post_norm(file, prefix, config), config);
   o.classifier = read_classifier(file, o.trunk.width, config);
-  o.shift_pixel = read_shift(file, prefix, config);
-  o.channel_gamma = config.number("channel_gamma", o.channel_gamma);
-  o.init_mode = read_init_mode(config);
-  o.compat_chunks = config.integer("compat_chunks", 0);
-  config.require("shift_mode", {"q_shift"});
   return std::make_shared<models::VRWKVImpl>(o, /*initialise=*/false);
 }
 
 std::string vrwkv_parameter(const std::string& name) { return name; }
 
 }  // namespace
+
+models::VRWKVOptions read_vrwkv(const Checkpoint& file, const std::string& prefix, bool post_norm, Config& config) {
+  expect_generation(config, /*six=*/false);
+  models::VRWKVOptions o;
+  o.trunk = read_trunk(file, prefix, post_norm, config);
+  o.shift_pixel = read_shift(file, prefix, config);
+  o.channel_gamma = config.number("channel_gamma", o.channel_gamma);
+  o.init_mode = read_init_mode(config);
+  o.compat_chunks = config.integer("compat_chunks", 0);
+  config.require("shift_mode", {"q_shift"});
+  return o;
+}
 
 const Family vrwkv_family = {"vrwkv", is_vrwkv, build_vrwkv, vrwkv_parameter};
 

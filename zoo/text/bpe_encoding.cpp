@@ -13,7 +13,10 @@ constexpr std::size_t kNoSymbol = SIZE_MAX;
 }  // namespace
 
 BpeMerges::BpeMerges(const BpeVocabulary& vocabulary)
-    : begin_(vocabulary.tokens.size() + 1), entries_(vocabulary.merges.size()), single_bytes_(vocabulary.single_bytes) {
+    : begin_(vocabulary.tokens.size() + 1),
+      entries_(vocabulary.merges.size()),
+      single_bytes_(vocabulary.single_bytes),
+      word_end_(vocabulary.word_end) {
   for (const BpeMerge& merge : vocabulary.merges) ++begin_[static_cast<std::size_t>(merge.left) + 1];
   for (std::size_t left = 1; left < begin_.size(); ++left) begin_[left] += begin_[left - 1];
   std::vector<std::size_t> next = begin_;
@@ -61,6 +64,7 @@ void BpeEncoding::merge(std::string_view word) {
   for (std::size_t i = 0; i < word.size(); ++i) {
     symbols_.push_back({merges_.single_byte(word[i]), i == 0 ? kNoSymbol : i - 1, i + 1, {}});
   }
+  symbols_.back().token = merges_.last_byte(word.back());
   for (std::size_t i = 0; i < symbols_.size(); ++i) offer(i);
   while (!queue_.empty()) {
     const auto [rank, at] = queue_.front();

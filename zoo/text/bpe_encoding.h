@@ -26,6 +26,7 @@ class WKV_API BpeMerges {
 
   Merge find(std::int32_t left, std::int32_t right) const;
   std::int32_t single_byte(char byte) const { return single_bytes_[static_cast<unsigned char>(byte)]; }
+  std::int32_t last_byte(char byte) const { return single_byte(byte) + word_end_; }
 
  private:
   struct Entry {
@@ -35,6 +36,7 @@ class WKV_API BpeMerges {
   std::vector<std::size_t> begin_;  // entries_[begin_[left]] to entries_[begin_[left + 1]], sorted by `right`
   std::vector<Entry> entries_;
   std::array<std::int32_t, 256> single_bytes_;
+  std::int32_t word_end_;
 };
 
 // The tokens of one text, word by word. A word that was seen before is not merged again.

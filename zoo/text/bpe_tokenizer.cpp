@@ -20,12 +20,6 @@ std::vector<std::string> texts_of_stage(const std::vector<AddedToken>& added, bo
   return texts;
 }
 
-std::string well_formed(std::string_view bytes) {
-  Utf8Decoder decoder;
-  std::string text = decoder.push(bytes);
-  return text + decoder.flush();
-}
-
 }  // namespace
 
 BpeTokenizer::AddedTokens::AddedTokens(const std::vector<AddedToken>& added, bool normalized)
@@ -60,7 +54,7 @@ BpeTokenizer::BpeTokenizer(BpeVocabulary vocabulary)
 }
 
 std::vector<int64_t> BpeTokenizer::encode(std::string_view bytes) const {
-  const std::string replaced = is_valid_utf8(bytes) ? "" : well_formed(bytes);
+  const std::string replaced = is_valid_utf8(bytes) ? "" : to_valid_utf8(bytes);
   const std::string_view text = replaced.empty() ? bytes : replaced;
   std::deque<std::string> normal_forms;  // outlive the encoding, which remembers words of them
   BpeEncoding encoding(merges_);

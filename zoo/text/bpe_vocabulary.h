@@ -35,6 +35,7 @@ struct BpeMerge {
 struct BpeVocabulary {
   std::vector<std::string> tokens;             // the bytes of each id
   std::array<std::int32_t, 256> single_bytes;  // their ids; -1 for bytes that well-formed UTF-8 doesn't have
+  std::int32_t word_end = 0;  // what a word's last byte adds to its id: in CLIP's vocabulary it is another token
   std::vector<BpeMerge> merges;
   std::vector<AddedToken> added;
   bool nfc = false;

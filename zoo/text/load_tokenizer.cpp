@@ -3,12 +3,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "io/data_folders.h"
+#include "io/gzip.h"
 #include "text/bpe_tokenizer.h"
 #include "text/bytes_tokenizer.h"
+#include "text/clip_tokenizer.h"
+#include "text/clip_vocabulary.h"
 #include "text/merges_file.h"
 #include "text/tokenizer_json.h"
 #include "text/world_tokenizer.h"
@@ -32,33 +35,19 @@ const std::vector<NamedTokenizer>& named_tokenizers() {
       {"world", {"rwkv_vocab_v20230424.txt"}},
       {"gpt-neox-20b", {"20B_tokenizer.json"}},
       {"gpt2", {"gpt2_merges.txt", "merges.txt"}},
+      {"clip", {"bpe_simple_vocab_16e6.txt.gz"}},
   };
   return tokenizers;
 }
 
-constexpr std::string_view kTokenizerNames = "bytes, world, gpt-neox-20b, gpt2";
+constexpr std::string_view kTokenizerNames = "bytes, world, gpt-neox-20b, gpt2, clip";
 constexpr std::string_view kMergesSuffix = "merges.txt", kVocabularySuffix = "vocab.json";
 // The published files have 0.5 to 2.5 MB; the bound keeps a device or a wrong file from filling the memory.
 constexpr std::uintmax_t kMaxVocabularyBytes = 16 << 20;
 
-std::vector<fs::path> tokenizer_folders() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return fs::path(value ? value : "");
-  };
-  std::vector<fs::path> folders;
-  if (const fs::path folder = variable("WKV_TOKENIZERS"); !folder.empty()) folders.push_back(folder);
-  if (const fs::path data = variable("XDG_DATA_HOME"); !data.empty()) {
-    folders.push_back(data / "wkv/tokenizers");
-  } else if (const fs::path home = variable("HOME"); !home.empty()) {
-    folders.push_back(home / ".local/share/wkv/tokenizers");
-  }
-  return folders;
-}
-
 fs::path find_file(const NamedTokenizer& tokenizer) {
   std::vector<std::string> places;
-  for (const fs::path& folder : tokenizer_folders()) {
+  for (const fs::path& folder : data_folders("WKV_TOKENIZERS", "tokenizers")) {
     for (const std::string_view file : tokenizer.files) {
       std::error_code ignored;
       if (fs::is_regular_file(folder / file, ignored)) return folder / file;
@@ -105,6 +94,10 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
   const std::string name = path.filename().string();
   if (name.ends_with(kMergesSuffix)) return read_merges(path);
   const std::string file = read_vocabulary_file(path);
+  if (name.ends_with(".gz")) {
+    const std::string merges = gunzip(file, path.string(), kMaxVocabularyBytes);
+    return std::make_shared<ClipTokenizer>(parse_clip_vocabulary(merges, path.string()));
+  }
   if (name.ends_with(".json")) return std::make_shared<BpeTokenizer>(parse_tokenizer_json(file, path.string()));
   return std::make_shared<WorldTokenizer>(parse_world_vocabulary(file, path.string()));
 }
@@ -113,10 +106,6 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path) {
   if (name_or_path == "bytes") return std::make_shared<BytesTokenizer>();
-  if (name_or_path == "clip") {
-    throw Error(ErrorCode::unsupported_format,
-                fmt::format("tokenizer clip: not available in this version (it has {})", kTokenizerNames));
-  }
   const auto known = std::ranges::find(named_tokenizers(), name_or_path, &NamedTokenizer::name);
   if (known != named_tokenizers().end()) return read_tokenizer(find_file(*known));
   std::error_code ignored;

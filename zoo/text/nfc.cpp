@@ -24,13 +24,27 @@ struct Hangul {
   static bool joins_the_previous(char32_t c) { return c - kVowels < kVowelCount || c - kTrails - 1 < kTrailCount - 1; }
 };
 
-unsigned combining_class(char32_t c) {
-  if (c < kFirstMark) return 0;
-  const auto range = std::ranges::lower_bound(kCombiningRanges, c, {}, &CombiningRange::last);
-  return range != kCombiningRanges.end() && range->first <= c ? range->combining_class : 0;
+std::pair<char32_t, char32_t> parts_of(const Decomposition& d) { return {d.first, d.second}; }
+
+}  // namespace
+
+NfcNormalizer::NfcNormalizer(std::vector<CombiningRange> marks, std::vector<Decomposition> decompositions)
+    : marks_(std::move(marks)), decompositions_(std::move(decompositions)) {
+  std::ranges::copy_if(decompositions_, std::back_inserter(compositions_), &Decomposition::composes);
+  std::ranges::sort(compositions_, {}, parts_of);
+  for (const Decomposition& d : compositions_) {
+    if (combining_class(d.second) == 0) second_starters_.push_back(d.second);
+  }
+  std::ranges::sort(second_starters_);
 }
 
-void append_decomposed(std::u32string& segment, char32_t c) {
+unsigned NfcNormalizer::combining_class(char32_t c) const {
+  if (c < kFirstMark) return 0;
+  const auto range = std::ranges::lower_bound(marks_, c, {}, &CombiningRange::last);
+  return range != marks_.end() && range->first <= c ? range->combining_class : 0;
+}
+
+void NfcNormalizer::append_decomposed(std::u32string& segment, char32_t c) const {
   if (Hangul::is_syllable(c)) {
     const char32_t index = c - Hangul::kSyllables;
     segment += Hangul::kLeads + index / (Hangul::kVowelCount * Hangul::kTrailCount);
@@ -38,8 +52,8 @@ void append_decomposed(std::u32string& segment, char32_t c) {
     if (const char32_t trail = index % Hangul::kTrailCount; trail != 0) segment += Hangul::kTrails + trail;
     return;
   }
-  const auto found = std::ranges::lower_bound(kDecompositions, c, {}, &Decomposition::code);
-  if (found == kDecompositions.end() || found->code != c) {
+  const auto found = std::ranges::lower_bound(decompositions_, c, {}, &Decomposition::code);
+  if (found == decompositions_.end() || found->code != c) {
     segment += c;
     return;
   }
@@ -47,19 +61,8 @@ void append_decomposed(std::u32string& segment, char32_t c) {
   if (found->second != 0) append_decomposed(segment, found->second);
 }
 
-// The pairs that compose, by pair.
-const std::vector<Decomposition>& compositions() {
-  static const std::vector<Decomposition> sorted = [] {
-    std::vector<Decomposition> pairs;
-    std::ranges::copy_if(kDecompositions, std::back_inserter(pairs), &Decomposition::composes);
-    std::ranges::sort(pairs, {}, [](const Decomposition& d) { return std::pair(d.first, d.second); });
-    return pairs;
-  }();
-  return sorted;
-}
-
 // What the two become, or 0.
-char32_t composite(char32_t first, char32_t second) {
+char32_t NfcNormalizer::composite(char32_t first, char32_t second) const {
   if (first - Hangul::kLeads < Hangul::kLeadCount && second - Hangul::kVowels < Hangul::kVowelCount) {
     return Hangul::kSyllables +
            ((first - Hangul::kLeads) * Hangul::kVowelCount + second - Hangul::kVowels) * Hangul::kTrailCount;
@@ -68,37 +71,28 @@ char32_t composite(char32_t first, char32_t second) {
       second - Hangul::kTrails - 1 < Hangul::kTrailCount - 1) {
     return first + (second - Hangul::kTrails);
   }
-  const auto pair_of = [](const Decomposition& d) { return std::pair(d.first, d.second); };
-  const auto found = std::ranges::lower_bound(compositions(), std::pair(first, second), {}, pair_of);
-  return found != compositions().end() && pair_of(*found) == std::pair(first, second) ? found->code : 0;
+  const auto found = std::ranges::lower_bound(compositions_, std::pair(first, second), {}, parts_of);
+  return found != compositions_.end() && parts_of(*found) == std::pair(first, second) ? found->code : 0;
 }
 
 // Whether no character before c, the first of a decomposition, can change places or compose with it.
-bool begins_segment(char32_t c) {
-  static const std::vector<char32_t> starters_that_compose = [] {
-    std::vector<char32_t> codes;
-    for (const Decomposition& d : compositions()) {
-      if (combining_class(d.second) == 0) codes.push_back(d.second);
-    }
-    std::ranges::sort(codes);
-    return codes;
-  }();
+bool NfcNormalizer::begins_segment(char32_t c) const {
   if (c < kFirstMark) return true;
-  return combining_class(c) == 0 && !Hangul::joins_the_previous(c) &&
-         !std::ranges::binary_search(starters_that_compose, c);
+  return combining_class(c) == 0 && !Hangul::joins_the_previous(c) && !std::ranges::binary_search(second_starters_, c);
 }
 
-void sort_marks(std::u32string& segment) {
-  const auto is_mark = [](char32_t c) { return combining_class(c) != 0; };
+void NfcNormalizer::sort_marks(std::u32string& segment) const {
+  const auto class_of_mark = [this](char32_t c) { return combining_class(c); };
+  const auto is_mark = [&](char32_t c) { return class_of_mark(c) != 0; };
   for (auto begin = segment.begin(); begin != segment.end();) {
     begin = std::find_if(begin, segment.end(), is_mark);
     const auto end = std::find_if_not(begin, segment.end(), is_mark);
-    std::ranges::stable_sort(begin, end, {}, combining_class);
+    std::ranges::stable_sort(begin, end, {}, class_of_mark);
     begin = end;
   }
 }
 
-void append_composed(std::string& text, std::u32string& segment) {
+void NfcNormalizer::append_composed(std::string& text, std::u32string& segment) const {
   if (segment.size() > 1) {
     sort_marks(segment);
     std::size_t kept = 0, starter = segment.size();  // segment[starter]: what marks compose with, if there is one yet
@@ -120,9 +114,7 @@ void append_composed(std::string& text, std::u32string& segment) {
   for (const char32_t c : segment) append_code_point(text, c);
 }
 
-}  // namespace
-
-std::string nfc(std::string_view text) {
+std::string NfcNormalizer::operator()(std::string_view text) const {
   const auto below_first_mark = [](char byte) { return static_cast<unsigned char>(byte) < 0xCC; };
   if (std::ranges::all_of(text, below_first_mark)) return std::string(text);
   std::string result;
@@ -141,6 +133,12 @@ std::string nfc(std::string_view text) {
   }
   append_composed(result, segment);
   return result;
+}
+
+std::string nfc(std::string_view text) {
+  static const NfcNormalizer normalizer({kCombiningRanges.begin(), kCombiningRanges.end()},
+                                        {kDecompositions.begin(), kDecompositions.end()});
+  return normalizer(text);
 }
 
 }  // namespace wkv::zoo

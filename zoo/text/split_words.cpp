@@ -1,6 +1,5 @@
 #include "text/split_words.h"
 
-#include <algorithm>
 #include <array>
 
 #include "text/code_points.h"
@@ -10,11 +9,6 @@ namespace wkv::zoo {
 namespace {
 
 enum class CharacterClass : std::uint8_t { other, letter, number, space };
-
-bool in_ranges(std::span<const CodeRange> ranges, char32_t c) {
-  const auto range = std::ranges::lower_bound(ranges, c, {}, &CodeRange::last);
-  return range != ranges.end() && range->first <= c;
-}
 
 CharacterClass find_class(char32_t c) {
   if (in_ranges(kLetters, c)) return CharacterClass::letter;

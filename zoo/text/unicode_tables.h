@@ -1,5 +1,6 @@
 // Facts about characters as the published tokenizers know them: their version of Unicode, not the newest.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -10,6 +11,11 @@ struct CodeRange {
   char32_t first, last;
 };
 extern const std::span<const CodeRange> kLetters, kNumbers, kSpaces;  // \p{L}, \p{N}, \s
+
+inline bool in_ranges(std::span<const CodeRange> ranges, char32_t c) {
+  const auto range = std::ranges::lower_bound(ranges, c, {}, &CodeRange::last);
+  return range != ranges.end() && range->first <= c;
+}
 
 struct CombiningRange {
   char32_t first, last;

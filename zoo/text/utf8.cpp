@@ -45,6 +45,12 @@ bool is_valid_utf8(std::string_view bytes) {
   return true;
 }
 
+std::string to_valid_utf8(std::string_view bytes) {
+  Utf8Decoder decoder;
+  std::string text = decoder.push(bytes);
+  return text + decoder.flush();
+}
+
 std::string Utf8Decoder::push(std::string_view bytes) {
   pending_ += bytes;
   std::string text;

@@ -1,5 +1,6 @@
 """Finds the compiled libraries and loads them, once: all of them, or for another PyTorch than they were built for the
 operators' kernels alone, which fit every PyTorch since 2.10."""
+import errno
 import os
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def classes():
             "(pip install . --no-build-isolation)"
         )
     return torch.classes.wkv
+
+
+def existing(path: str | os.PathLike) -> str:
+    """The path as C++ takes it; a FileNotFoundError where nothing is."""
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return path
 
 
 def _load(library: Path) -> None:

@@ -1,77 +1,21 @@
-"""Models and their recurrent states: thin wrappers of the C++ objects."""
-import errno
+"""Models of every family: thin wrappers of the C++ objects."""
 import json
 import os
-from collections.abc import Sequence
-from operator import index
 
 import torch
 
-from wkv._library import classes
-
-
-class State:
-    """What a language model knows after some tokens: a value, constant in size, one row a sequence.
-
-    No operation changes a state, so that it can be kept, cut, joined and resumed; only a pool of sequences that are
-    decoded together is written in place, by `Model.decode` and `put`.
-    """
-
-    def __init__(self, handle: torch.ScriptObject):
-        self._handle = handle
-
-    def __repr__(self) -> str:
-        return f"wkv.State({self.batch} x {len(self.tensors())} tensors)"
-
-    @property
-    def batch(self) -> int:
-        """The number of sequences."""
-        return self._handle.batch()
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The entries by name, in the model's order, each [batch, ...]."""
-        return self._handle.tensors()
-
-    def select(self, rows: Sequence[int]) -> "State":
-        """The rows of these indices, in this order; an index may repeat."""
-        return State(self._handle.select([index(row) for row in rows]))
-
-    def clone(self) -> "State":
-        return State(self._handle.clone())
-
-    def detach(self) -> "State":
-        return State(self._handle.detach())
-
-    def to(self, device: str | torch.device) -> "State":
-        return State(self._handle.to(torch.device(device)))
-
-    def put(self, rows: Sequence[int], state: "State") -> None:
-        """Writes the rows of another state over these rows of this one, in place: sequences enter a pool."""
-        self._handle.put([index(row) for row in rows], state._handle)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes a .safetensors file, whole or not at all."""
-        self._handle.save(os.fspath(path))
-
-    @staticmethod
-    def load(path: str | os.PathLike) -> "State":
-        """What `save` wrote, on the CPU."""
-        return State(classes().State.load(_existing(path)))
-
-    @staticmethod
-    def cat(states: Sequence["State"]) -> "State":
-        """The rows of several states as one."""
-        return State(classes().State.cat([state._handle for state in states]))
+from wkv._library import classes, existing
+from wkv.state import State
 
 
 class Model:
-    """A loaded model. `wkv.nn.Module(model)` makes a torch.nn.Module of it."""
+    """What every loaded model has. `wkv.nn.Module(model)` makes a torch.nn.Module of it."""
 
     def __init__(self, handle: torch.ScriptObject):
         self._handle = handle
 
     def __repr__(self) -> str:
-        return f"wkv.Model({self.family}, {self.config})"
+        return f"wkv.{type(self).__name__}({self.family}, {self.config})"
 
     def __reduce_ex__(self, protocol):
         raise TypeError("a wkv.Model can't be copied or pickled: keep its state_dict(), or load its file again")
@@ -89,6 +33,34 @@ class Model:
     @property
     def training(self) -> bool:
         return self._handle.is_training()
+
+    def named_parameters(self) -> dict[str, torch.Tensor]:
+        """The live leaves: an optimizer can step them, and their .grad fills."""
+        return self._handle.parameters()
+
+    def named_buffers(self) -> dict[str, torch.Tensor]:
+        return self._handle.buffers()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Parameters and buffers under the published names, detached; they share the model's memory."""
+        tensors = {**self.named_parameters(), **self.named_buffers()}
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def train(self, mode: bool = True) -> "Model":
+        self._handle.train(mode)
+        return self
+
+    def eval(self) -> "Model":
+        return self.train(False)
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Model":
+        """Moves the parameters in place."""
+        self._handle.to(None if device is None else torch.device(device), dtype)
+        return self
+
+
+class LanguageModel(Model):
+    """Tokens to logits, with a state that carries on."""
 
     def __call__(
         self,
@@ -152,33 +124,54 @@ class Model:
         """The state before the first token, which `state=None` stands for."""
         return State(self._handle.initial_state(batch))
 
-    def named_parameters(self) -> dict[str, torch.Tensor]:
-        """The live leaves: an optimizer can step them, and their .grad fills."""
-        return self._handle.parameters()
 
-    def named_buffers(self) -> dict[str, torch.Tensor]:
-        return self._handle.buffers()
+class ImageModel(Model):
+    """Reads images [B, 3, H, W], normalised as `wkv.preprocess(file, model.preprocessing)` does."""
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Parameters and buffers under the published names, detached; they share the model's memory."""
-        tensors = {**self.named_parameters(), **self.named_buffers()}
-        return {name: tensor.detach() for name, tensor in tensors.items()}
+    @property
+    def preprocessing(self) -> str:
+        """The published pipeline for this model's images: "mm224", ..."""
+        return self._handle.preprocessing()
 
-    def train(self, mode: bool = True) -> "Model":
-        self._handle.train(mode)
-        return self
 
-    def eval(self) -> "Model":
-        return self.train(False)
+class VisionModel(ImageModel):
+    """An image classifier, a backbone without a head, or a model that classifies each pixel; any H and W."""
 
-    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Model":
-        """Moves the parameters in place."""
-        self._handle.to(None if device is None else torch.device(device), dtype)
-        return self
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """The logits: [B, classes], of a segmenter [B, classes, H, W]. A backbone without a head raises ValueError."""
+        return self._handle.image_logits(images)
+
+    def features(self, images: torch.Tensor) -> list[torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
+        """The maps [B, C, h, w] of the stages in out_indices, or an adapter's four at the strides 4, 8, 16, 32.
+
+        With output_cls_token each is a pair: the map, and the class token [B, C].
+        """
+        maps = self._handle.image_features(images)
+        return [patches if token is None else (patches, token) for patches, token in maps]
+
+
+class ClipModel(ImageModel):
+    """RWKV-CLIP: images and texts in one space.
+
+    Texts are int64 [B, T], rows as `tokenizer.encode(text, context_length=77)` makes them, the padding included.
+    """
+
+    def __call__(self, images: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Image features [B, C] and text features [B, C], neither normalised, and the scale of the logits, 0-d."""
+        return self._handle.both_towers(images, tokens)
+
+    def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        return self._handle.encode_image(images, normalize)
+
+    def encode_text(self, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        return self._handle.encode_text(tokens, normalize)
 
 
 def _handle_of(state: State | None):
     return None if state is None else state._handle
+
+
+_KINDS = {"language": LanguageModel, "vision": VisionModel, "clip": ClipModel}
 
 
 def list_models() -> list[str]:
@@ -207,15 +200,8 @@ def load(
     elif isinstance(config, dict):
         config = json.dumps(config)
     else:
-        config = _existing(config)
-    path = path_or_name if path_or_name in list_models() else _existing(path_or_name)
+        config = existing(config)
+    path = path_or_name if path_or_name in list_models() else existing(path_or_name)
     quantize = dtype if isinstance(dtype, str) else ""
     handle = classes().Model.load(path, config, family or "", None if quantize else dtype, quantize)
-    return Model(handle).to(device)
-
-
-def _existing(path: str | os.PathLike) -> str:
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    return path
+    return _KINDS[handle.kind()](handle).to(device)

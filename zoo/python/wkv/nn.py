@@ -1,12 +1,14 @@
 """A loaded model as a torch.nn.Module."""
 import torch
 
-from wkv.models import Model, State
+from wkv.models import Model
 
 
 class Module(torch.nn.Module):
     """Owns the very tensors that the model computes with: what an optimizer, load_state_dict or .to changes, changes
     the model. state_dict() has the published names.
+
+    `model` is the model itself, for what is not forward: module.model.features(images).
 
     DistributedDataParallel needs find_unused_parameters=True where a family has parameters that nothing reads (RWKV-7:
     blocks.0.att.v0, v1, v2). A module can't be copied or pickled: save its state_dict().
@@ -21,19 +23,19 @@ class Module(torch.nn.Module):
         for name, buffer in model.named_buffers().items():
             owner, leaf = self._owner(name)
             owner.register_buffer(leaf, buffer)
-        self._model = model
+        self.model = model
         self.train(model.training)
 
-    def forward(self, tokens: torch.Tensor, state: State | None = None, **layout) -> tuple[torch.Tensor, State]:
-        """As the model: layout is attention_mask or cu_seqlens."""
-        return self._model(tokens, state, **layout)
+    def forward(self, *inputs, **options):
+        """As the model."""
+        return self.model(*inputs, **options)
 
     def loss(self, tokens: torch.Tensor, targets: torch.Tensor, **options) -> torch.Tensor:
-        """As the model's: options are logit_penalty, attention_mask, cu_seqlens."""
-        return self._model.loss(tokens, targets, **options)
+        """As a language model's: options are logit_penalty, attention_mask, cu_seqlens."""
+        return self.model.loss(tokens, targets, **options)
 
     def train(self, mode: bool = True) -> "Module":
-        self._model.train(mode)
+        self.model.train(mode)
         return super().train(mode)
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
@@ -43,7 +45,11 @@ class Module(torch.nn.Module):
 
     def _apply(self, fn, recurse: bool = True):
         super()._apply(fn, recurse)
-        live = self._model.named_parameters() | self._model.named_buffers()
+        for name, buffer in self.model.named_buffers().items():  # which PyTorch has replaced
+            owner, leaf = self._owner(name)
+            buffer.data = owner._buffers[leaf]
+            owner._buffers[leaf] = buffer
+        live = self.model.named_parameters() | self.model.named_buffers()
         if any(live[name] is not tensor for name, tensor in self.state_dict(keep_vars=True).items()):
             raise RuntimeError("wkv.nn.Module: PyTorch replaced parameters instead of changing them in place")
         return self

@@ -25,9 +25,11 @@ class Tokenizer:
         """One more than the largest token."""
         return self._handle.vocab_size()
 
-    def encode(self, text: str | bytes) -> list[int]:
-        """Adds no special tokens."""
-        return self._handle.encode(text)
+    def encode(self, text: str | bytes, context_length: int | None = None) -> list[int]:
+        """Adds no special tokens; with a context_length, which is for clip, a row of so many: start, text, end, zeros."""
+        if context_length is None:
+            return self._handle.encode(text)
+        return self._handle.encode_row(text, context_length)
 
     def decode(self, tokens: Sequence[int]) -> bytes:
         """Any tokens: their bytes need not be whole characters."""
@@ -35,7 +37,7 @@ class Tokenizer:
 
 
 def tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
-    """By name ("world", "gpt-neox-20b", "gpt2", "bytes") or by the path of a World vocabulary, a tokenizer.json or merges."""
+    """By name ("world", "gpt-neox-20b", "gpt2", "clip", "bytes") or by the path of such a file."""
     return Tokenizer(classes().Tokenizer.load(os.fspath(name_or_path)))
 
 

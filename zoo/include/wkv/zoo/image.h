@@ -2,12 +2,12 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "wkv/export.h"
+#include "wkv/zoo/decode_rules.h"
 
 namespace wkv::zoo {
 
@@ -34,12 +34,8 @@ WKV_API std::vector<PreprocessedFile> preprocess_files(const std::vector<std::st
                                                        const std::string& pipeline);
 
 // The steps by themselves, over uint8 [H, W, 3].
-enum class DecodeRules {
-  opencv,  // EXIF orientation applied
-  pillow,  // it is not
-};
 WKV_API at::Tensor decode_image(std::string_view bytes, const std::string& name, DecodeRules rules);
-// Pillow's Image.resize(BICUBIC), bit for bit.
+// Pillow's Image.resize(BICUBIC), bit for bit; sides of 1 to 65536 pixels.
 WKV_API at::Tensor resize_bicubic(const at::Tensor& image, int64_t height, int64_t width);
 
 }  // namespace wkv::zoo

@@ -9,9 +9,11 @@ namespace wkv::zoo {
 
 WKV_API bool is_valid_utf8(std::string_view bytes);
 
-// Replaces each maximal ill-formed subsequence by U+FFFD, as the Unicode standard recommends and browsers do. A
-// character that is not complete yet is held back: whatever the cuts, the pieces joined are the text decoded as a
-// whole.
+// Each maximal ill-formed subsequence becomes U+FFFD, as the Unicode standard recommends and browsers do.
+WKV_API std::string to_valid_utf8(std::string_view bytes);
+
+// The same piece by piece. A character that is not complete yet is held back: whatever the cuts, the pieces joined are
+// the text decoded as a whole.
 class WKV_API Utf8Decoder {
  public:
   std::string push(std::string_view bytes);

@@ -1,0 +1,114 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "image/decode.h"
+#include "image/limits.h"
+#include "image/pipeline.h"
+#include "image/resize.h"
+#include "io/mapped_file.h"
+#include "wkv/error.h"
+#include "wkv/zoo/image.h"
+
+namespace wkv::zoo {
+namespace {
+
+constexpr int64_t kMostFileBytes = int64_t{1} << 30;
+
+// The central `length` of `size`; half a pixel goes to the even offset.
+Interval central(int64_t size, int64_t length) {
+  const int64_t rest = size - length;
+  return {rest / 2 + (rest % 4 == 3), length};
+}
+
+at::Tensor normalised(const Planes& planes, const Pipeline& pipeline) {
+  at::Tensor tensor = at::empty({3, planes.height, planes.width}, at::kFloat);
+  auto* to = tensor.mutable_data_ptr<float>();
+  const uint8_t* from = planes.values.get();
+  for (size_t c = 0; c < 3; ++c) {
+    std::array<float, 256> values;
+    for (size_t byte = 0; byte < 256; ++byte)
+      values[byte] = static_cast<float>((static_cast<double>(byte) - pipeline.mean[c]) / pipeline.deviation[c]);
+    for (int64_t i = 0; i < planes.height * planes.width; ++i) *to++ = values[*from++];
+  }
+  return tensor;
+}
+
+at::Tensor preprocess(std::string_view bytes, const std::string& name, const Pipeline& pipeline) {
+  const RgbImage image = decode(bytes, name, pipeline.rules);
+  const int64_t shorter = std::min(image.height, image.width);
+  const int64_t height = pipeline.short_side * image.height / shorter;
+  const int64_t width = pipeline.short_side * image.width / shorter;
+  return normalised(resize_part(image, height, width, central(height, pipeline.crop), central(width, pipeline.crop)),
+                    pipeline);
+}
+
+at::Tensor preprocess_file(const std::string& path, const Pipeline& pipeline) {
+  const auto file = MappedFile::open(path);
+  const auto bytes = file->bytes();
+  if (bytes.size() > kMostFileBytes) {
+    throw Error(
+        ErrorCode::unsupported_format,
+        fmt::format("{}: {} bytes are too many for an image, at most {} are read", path, bytes.size(), kMostFileBytes));
+  }
+  return preprocess({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, pipeline);
+}
+
+}  // namespace
+
+void require_pipeline(const std::string& pipeline) { parse_pipeline(pipeline); }
+
+at::Tensor preprocess(std::string_view bytes, const std::string& name, const std::string& pipeline) {
+  return preprocess(bytes, name, parse_pipeline(pipeline));
+}
+
+at::Tensor preprocess_file(const std::string& path, const std::string& pipeline) {
+  return preprocess_file(path, parse_pipeline(pipeline));
+}
+
+std::vector<PreprocessedFile> preprocess_files(const std::vector<std::string>& paths, const std::string& pipeline) {
+  const Pipeline parsed = parse_pipeline(pipeline);
+  std::vector<PreprocessedFile> files(paths.size());
+  at::parallel_for(0, static_cast<int64_t>(paths.size()), /*grain_size=*/1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      try {
+        files[i].image = preprocess_file(paths[i], parsed);
+      } catch (const Error& error) {
+        files[i].error = error.what();
+      } catch (const std::exception& error) {  // no memory
+        files[i].error = fmt::format("{}: {}", paths[i], error.what());
+      }
+    }
+  });
+  return files;
+}
+
+at::Tensor decode_image(std::string_view bytes, const std::string& name, DecodeRules rules) {
+  RgbImage image = decode(bytes, name, rules);
+  const auto release = [](void* pixels) { std::default_delete<uint8_t[]>()(static_cast<uint8_t*>(pixels)); };
+  return at::from_blob(image.pixels.release(), {image.height, image.width, 3}, release, at::kByte);
+}
+
+at::Tensor resize_bicubic(const at::Tensor& image, int64_t height, int64_t width) {
+  constexpr int64_t kLargestSide = 1 << 16;
+  const auto fits = [](int64_t side) { return side >= 1 && side <= kLargestSide; };
+  if (image.dim() != 3 || image.size(2) != 3 || image.scalar_type() != at::kByte || !fits(image.size(0)) ||
+      !fits(image.size(1)))
+    throw Error(ErrorCode::shape_mismatch, "resize_bicubic: image must be uint8 [H, W, 3], H and W from 1 to 65536");
+  if (!fits(height) || !fits(width) || height * width > kMostPixels) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("resize_bicubic: expected a height and a width of 1 to {} and at most {} pixels, got {} x {}",
+                    kLargestSide, kMostPixels, height, width));
+  }
+  const at::Tensor contiguous = image.cpu().contiguous();
+  RgbImage source(image.size(0), image.size(1));
+  std::copy_n(contiguous.const_data_ptr<uint8_t>(), contiguous.numel(), source.pixels.get());
+  Planes planes = resize_part(source, height, width, {0, height}, {0, width});
+  return at::from_blob(planes.values.get(), {3, height, width}, at::kByte).permute({1, 2, 0}).contiguous();
+}
+
+}  // namespace wkv::zoo

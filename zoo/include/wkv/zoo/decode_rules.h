@@ -1,0 +1,13 @@
+// Whose conventions an image is decoded by.
+#pragma once
+
+namespace wkv::zoo {
+
+// Both drop the alpha channel, copy grey to the three colours, keep the high byte of 16 bits and ignore colour
+// profiles.
+enum class DecodeRules {
+  opencv,  // EXIF orientation applied
+  pillow,  // it is not; CMYK is rounded to RGB, where OpenCV truncates
+};
+
+}  // namespace wkv::zoo

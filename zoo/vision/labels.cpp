@@ -1,0 +1,157 @@
+// Labels and templates: from a list, a file or the name of a set to names.
+#include "wkv/zoo/labels.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "io/data_folders.h"
+#include "io/printable.h"
+#include "vision/name_file.h"
+#include "wkv/error.h"
+
+namespace wkv::zoo {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kDefaultTemplate = "a photo of a {}.";
+constexpr const char* kLabelSets = "label.json";
+constexpr const char* kTemplateSets = "template.json";
+
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+std::vector<fs::path> label_folders() { return data_folders("WKV_LABELS", "labels"); }
+
+std::string label_folder_names() {
+  std::vector<std::string> names;
+  for (const fs::path& folder : label_folders()) names.push_back(folder.string());
+  return names.empty() ? "$WKV_LABELS (not set)" : fmt::format("{}", fmt::join(names, " or "));
+}
+
+// The first of the folders' files of that name.
+std::optional<fs::path> find_in_folders(const std::string& file) {
+  for (const fs::path& folder : label_folders()) {
+    if (is_file(folder / file)) return folder / file;
+  }
+  return std::nullopt;
+}
+
+// An entry of label.json or template.json; none: no such file or entry. `where` becomes what messages begin with.
+std::optional<nlohmann::json> find_entry(const char* file, const std::string& set, std::string& where) {
+  const auto path = find_in_folders(file);
+  if (!path) return std::nullopt;
+  const nlohmann::json sets = read_json(*path);
+  where = fmt::format("{}: {}", path->string(), printable(set));
+  if (!sets.is_object() || !sets.contains(set)) return std::nullopt;
+  return sets[set];
+}
+
+std::optional<std::vector<ClassNames>> find_label_set(const std::string& set) {
+  if (set.empty() || set.find('/') != std::string::npos) return std::nullopt;
+  for (const char* suffix : {".json", ".txt"}) {
+    if (const auto path = find_in_folders(set + suffix)) return read_classes(*path);
+  }
+  std::string where;
+  const auto entry = find_entry(kLabelSets, set, where);
+  if (!entry) return std::nullopt;
+  std::vector<ClassNames> classes = parse_classes(*entry, where);
+  for (ClassNames& names : classes) {
+    for (std::string& name : names) std::ranges::replace(name, '_', ' ');  // imagenet_r: great_white_shark
+  }
+  return classes;
+}
+
+std::optional<std::vector<std::string>> find_template_set(const std::string& set) {
+  std::string where;
+  auto entry = find_entry(kTemplateSets, set, where);
+  if ((!entry || entry->empty()) && set.starts_with("imagenet")) entry = find_entry(kTemplateSets, "imagenet", where);
+  if (!entry) return std::nullopt;
+  return parse_texts(*entry, where);
+}
+
+std::vector<std::string> split_list(std::string_view list) {
+  std::vector<std::string> names;
+  for (size_t start = 0; start <= list.size();) {
+    const size_t end = std::min(list.find(',', start), list.size());
+    names.emplace_back(trimmed(list.substr(start, end - start)));
+    start = end + 1;
+  }
+  return names;
+}
+
+void require_places(const std::vector<std::string>& templates, const std::string& where) {
+  for (const std::string& text : templates) {
+    if (text.find("{}") == std::string::npos) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{}: the template \"{}\" has no {{}} where the name belongs", where, printable(text)));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<ClassNames> load_labels(const std::string& labels) {
+  if (is_file(labels)) return read_classes(labels);
+  if (labels.find(',') != std::string::npos) {
+    std::vector<ClassNames> classes;
+    for (std::string& name : split_list(labels)) {
+      if (name.empty()) {
+        throw Error(ErrorCode::invalid_argument, fmt::format("labels \"{}\": an empty name", printable(labels)));
+      }
+      classes.push_back({std::move(name)});
+    }
+    refuse_duplicates(classes, "labels");
+    return classes;
+  }
+  if (auto classes = find_label_set(labels)) return *std::move(classes);
+  throw Error(ErrorCode::not_found, fmt::format("labels \"{}\": neither a file, nor a list (a,b,c), nor a set in {}",
+                                                printable(labels), label_folder_names()));
+}
+
+std::vector<std::string> load_templates(const std::string& templates) {
+  if (is_file(templates)) {
+    auto texts = read_texts(templates);
+    require_places(texts, templates);
+    return texts;
+  }
+  if (templates.find("{}") != std::string::npos) return {templates};
+  if (auto texts = find_template_set(templates)) {
+    require_places(*texts, templates);
+    return *std::move(texts);
+  }
+  throw Error(ErrorCode::not_found,
+              fmt::format("templates \"{}\": neither a file, nor a text with {{}} in it, nor a set of {} in {}",
+                          printable(templates), kTemplateSets, label_folder_names()));
+}
+
+std::vector<std::string> templates_of_labels(const std::string& labels) {
+  if (is_file(labels) || labels.find(',') != std::string::npos) return {kDefaultTemplate};
+  std::string where;
+  if (find_entry(kLabelSets, labels, where)) return load_templates(labels);  // a published set: its own, or an error
+  return find_template_set(labels).value_or(std::vector<std::string>{kDefaultTemplate});
+}
+
+std::vector<ClassNames> imagenet_labels() {
+  for (const char* set : {"imagenet1k", "imagenet"}) {
+    if (auto classes = find_label_set(set)) return *std::move(classes);
+  }
+  return {};
+}
+
+std::string fill_template(std::string_view text, std::string_view name) {
+  constexpr std::string_view kPlace = "{}";
+  std::string filled;
+  for (size_t place = text.find(kPlace); place != std::string_view::npos; place = text.find(kPlace)) {
+    filled.append(text.substr(0, place)).append(name);
+    text.remove_prefix(place + kPlace.size());
+  }
+  return filled.append(text);
+}
+
+}  // namespace wkv::zoo
