@@ -371,7 +371,7 @@ const auto set_config(const char* key, const nlohmann::json& value) {
 INSTANTIATE_TEST_SUITE_P(
     All, RWKVCLIPRefuses,
     testing::Values(
-        BadClipCheckpoint{"wide_vocabulary", set_weight("text_model.emb.weight", {1, 1 << 20}),
+        BadClipCheckpoint{"wide_vocabulary", set_weight("text_model.emb.weight", {1, 4096}),
                           "att.key.weight must be"},
         BadClipCheckpoint{"long_rectangle", set_weight("image_model.pos_embed", {1, 15, 32}), "pos_embed must be"},
         BadClipCheckpoint{"other_image_width", set_weight("image_model.patch_embed.projection.weight", {16, 3, 8, 8}),
@@ -385,7 +385,7 @@ INSTANTIATE_TEST_SUITE_P(
                           "missing: text_model.blocks.1.ln1.weight"},
         BadClipCheckpoint{"other_tower", set_weight("audio_model.emb.weight", {1}),
                           "unexpected: audio_model.emb.weight"},
-        BadClipCheckpoint{"huge_heads", set_weight("text_model.blocks.0.att.time_faaaa", {1, 1 << 30}), "head_size"},
+        BadClipCheckpoint{"huge_heads", set_weight("text_model.blocks.0.att.time_faaaa", {1, 512}), "head_size"},
         BadClipCheckpoint{"pos_emb", set_config("pos_emb", 1), "pos_emb is 1: not supported"},
         BadClipCheckpoint{"head_qk", set_config("head_qk", 64), "head_qk is 64: not supported"},
         BadClipCheckpoint{"tiny_att_dim", set_config("tiny_att_dim", 32), "tiny_att_dim is 32: not supported"},
