@@ -89,11 +89,11 @@ std::vector<PreprocessedFile> preprocess_files(const std::vector<std::string>& p
       }
     }
   };
-  std::vector<std::jthread> helpers;
+  std::vector<std::jthread> workers;
   const auto threads = std::min(static_cast<size_t>(at::get_num_threads()), paths.size());
-  for (size_t i = 1; i < threads; ++i) helpers.emplace_back(work);
+  for (size_t i = 1; i < threads; ++i) workers.emplace_back(work);
   work();
-  helpers.clear();  // waits
+  workers.clear();  // waits
   return files;
 }
 
