@@ -23,11 +23,12 @@ struct MixNeighboursInputs {
   int64_t run_count;
 };
 
-// A token, and how many tokens from it, for each direction of the runs, its neighbour is found, and the token whose
-// neighbour it is; kNoNeighbour for none.
+// A token, and how many tokens from it, for each direction of the runs, its neighbour is found, and (backward) the
+// token whose neighbour it is; kNoNeighbour for none.
 struct MixNeighboursToken {
   int64_t index;
-  const int64_t *neighbour, *neighbour_of;
+  const int64_t* neighbour;
+  const int64_t* neighbour_of = nullptr;
 };
 
 struct MixNeighboursGradients {

@@ -38,13 +38,13 @@ struct MixNeighboursCall {
                .run_count = static_cast<int64_t>(runs.size())},
         kernels(mix_neighbours_kernels().of[static_cast<int>(io_type(x))]) {}
 
-  // Calls use(token) for the tokens first, ..., last - 1.
+  // Calls use(token, its place in the grid) for the tokens first, ..., last - 1.
   template <class Use>
   void for_tokens(int64_t first, int64_t last, const Use& use) const {
+    int64_t place = first % std::max<int64_t>(1, grid.tokens());
     for (int64_t token = first; token < last; ++token) {
-      const int64_t place = token % grid.tokens();
-      const auto neighbour = grid.offsets(place), neighbour_of = opposite.offsets(place);
-      use(MixNeighboursToken{token, neighbour.data(), neighbour_of.data()});
+      use(token, place);
+      if (++place == grid.tokens()) place = 0;
     }
   }
 };
@@ -57,10 +57,13 @@ Tensor mix_neighbours_cpu(Tensor x, Tensor mixes, OptionalTensor changes, int64_
   Tensor mixed = new_empty(call.x, {in.count, x.size(0), x.size(1), x.size(2)});
   void* const to = mixed.mutable_data_ptr();
   constexpr int64_t kWorthwhile = 1 << 15;  // elements to give to a thread at least: some 20 microseconds
-  parallel_for(
-      0, in.tokens, kWorthwhile / std::max<int64_t>(1, in.channels * in.count) + 1, [&](int64_t first, int64_t last) {
-        call.for_tokens(first, last, [&](const MixNeighboursToken& token) { call.kernels.forward(in, token, to); });
-      });
+  parallel_for(0, in.tokens, kWorthwhile / std::max<int64_t>(1, in.channels * in.count) + 1,
+               [&](int64_t first, int64_t last) {
+                 call.for_tokens(first, last, [&](int64_t token, int64_t place) {
+                   const auto neighbour = call.grid.offsets(place);
+                   call.kernels.forward(in, {.index = token, .neighbour = neighbour.data()}, to);
+                 });
+               });
   return mixed;
 }
 
@@ -83,8 +86,10 @@ std::tuple<Tensor, Tensor, Tensor> mix_neighbours_backward_cpu(Tensor grad_mixed
     for (int64_t group = first; group < last; ++group) {
       MixNeighboursGradients grad = all;
       grad.mixes = sums.at(0, group);
-      call.for_tokens(sums.first(group), sums.first(group + 1),
-                      [&](const MixNeighboursToken& token) { call.kernels.backward(call.inputs, token, grad); });
+      call.for_tokens(sums.first(group), sums.first(group + 1), [&](int64_t token, int64_t place) {
+        const auto neighbour = call.grid.offsets(place), neighbour_of = call.opposite.offsets(place);
+        call.kernels.backward(call.inputs, {token, neighbour.data(), neighbour_of.data()}, grad);
+      });
     }
   });
   return {grad_x, sums.total(0, call.mixes), grad_changes};

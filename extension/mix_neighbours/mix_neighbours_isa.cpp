@@ -10,7 +10,7 @@ template <class io_t, class Lanes>
 struct MixNeighboursColumn {
   using acc_t = accumulate_t<io_t>;
   using V = Vec<acc_t>;
-  const MixNeighboursInputs& in;
+  const MixNeighboursInputs in;  // a copy, which no store can change
   int64_t channel;
   Lanes lanes;
 

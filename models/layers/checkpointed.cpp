@@ -2,6 +2,7 @@
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/util/ScopeExit.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
@@ -19,29 +20,28 @@ struct Autocast {
   at::DeviceType device;
   bool enabled = at::autocast::is_autocast_enabled(device);
   at::ScalarType dtype = at::autocast::get_autocast_dtype(device);
+  bool cache = at::autocast::is_autocast_cache_enabled();
 
   void set() const {
     at::autocast::set_autocast_enabled(device, enabled);
     at::autocast::set_autocast_dtype(device, dtype);
+    at::autocast::set_autocast_cache_enabled(cache);
   }
 };
 
-// Autocast as it was in the forward pass, for as long as this lives.
-class AutocastAgain {
- public:
-  explicit AutocastAgain(const Autocast& then) : now_{then.device} { then.set(); }
-  ~AutocastAgain() { now_.set(); }
-  AutocastAgain(const AutocastAgain&) = delete;
-  AutocastAgain& operator=(const AutocastAgain&) = delete;
-
- private:
-  Autocast now_;
-};
-
-// What the graph keeps beside the tensors.
+// What the graph keeps beside the tensors: f, and autocast as it was in the forward pass.
 struct Recomputation : torch::CustomClassHolder {
   Recomputation(std::function<at::Tensor(const at::Tensor&)> f_, at::DeviceType device)
-      : f(std::move(f_)), autocast{device} {}
+      : f(std::move(f_)), autocast{device} {
+    // Parameters cast ahead of the graph that they belong to, or left over from it, must not be taken for others.
+    autocast.cache = false;
+  }
+  at::Tensor run(const at::Tensor& x) const {
+    const Autocast now{x.device().type()};
+    const auto restore = c10::make_scope_exit([&] { now.set(); });
+    autocast.set();
+    return f(x);
+  }
   std::function<at::Tensor(const at::Tensor&)> f;
   Autocast autocast;
 };
@@ -53,7 +53,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     inputs.insert(inputs.begin(), x);
     context->save_for_backward(std::move(inputs));
     context->saved_data["recomputation"] = c10::IValue::make_capsule(recomputation);
-    return recomputation->f(x);
+    return recomputation->run(x);
   }
 
   // The gradients come from a graph of their own, which lives no longer than this call.
@@ -63,10 +63,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     variable_list inputs = context->get_saved_variables();
     inputs[0] = inputs[0].detach().requires_grad_(inputs[0].requires_grad());
     const at::AutoGradMode with_graph(true);
-    const at::Tensor y = [&] {
-      const AutocastAgain autocast(recomputation->autocast);
-      return recomputation->f(inputs[0]);
-    }();
+    const at::Tensor y = recomputation->run(inputs[0]);
     variable_list wanted;
     std::ranges::copy_if(inputs, std::back_inserter(wanted), [](const auto& input) { return input.requires_grad(); });
     const variable_list found = torch::autograd::grad({y}, wanted, grad_y, /*retain_graph=*/std::nullopt,

@@ -5,11 +5,13 @@
 #include <functional>
 #include <vector>
 
+#include "wkv/export.h"
+
 namespace wkv::models {
 
 // f(x), of which training keeps x only. parameters: every tensor beside x that f depends on and that may need a
 // gradient; they must not change between forward and backward, and f must give the same value each time.
-at::Tensor checkpointed(std::function<at::Tensor(const at::Tensor&)> f, const at::Tensor& x,
-                        const std::vector<at::Tensor>& parameters);
+WKV_API at::Tensor checkpointed(std::function<at::Tensor(const at::Tensor&)> f, const at::Tensor& x,
+                                const std::vector<at::Tensor>& parameters);
 
 }  // namespace wkv::models

@@ -6,6 +6,11 @@
 
 namespace wkv::models {
 
+// Of a block: from 0 at the first it rises linearly to that of the last.
+inline double path_rate(double rate_of_last, int64_t layer, int64_t layers) {
+  return layer == 0 ? 0 : rate_of_last * static_cast<double>(layer) / static_cast<double>(layers - 1);
+}
+
 // What a branch of so many samples is multiplied by, [B, 1, 1]: 0 with probability `rate`, else 1 / (1 - rate).
 // Undefined where nothing is left out.
 inline at::Tensor draw_path(const at::Tensor& x, double rate, bool training) {

@@ -12,8 +12,7 @@ VisionBlock::VisionBlock(const VisionTrunkOptions& o, int64_t layer, const QuadS
                          std::shared_ptr<SpatialMix> mix)
     : post_norm(o.post_norm),
       checkpointing(o.checkpointing),
-      drop_path_rate(layer == 0 ? 0
-                                : o.drop_path_rate * static_cast<double>(layer) / static_cast<double>(o.layers - 1)) {
+      drop_path_rate(path_rate(o.drop_path_rate, layer, o.layers)) {
   if (layer == 0) ln0 = register_module("ln0", std::make_shared<LayerNorm>(o.width));
   ln1 = register_module("ln1", std::make_shared<LayerNorm>(o.width));
   ln2 = register_module("ln2", std::make_shared<LayerNorm>(o.width));

@@ -4,46 +4,51 @@
 #include <nlohmann/json.hpp>
 
 #include "layers/option_checks.h"
+#include "layers/vision_trunk.h"
 
 namespace wkv::models {
 
 RWKVCLIPOptions complete(RWKVCLIPOptions options) {
   constexpr const char* kName = "RWKVCLIPOptions";
   constexpr int64_t kMost = int64_t{1} << 20;  // so that products of sizes fit
-  require_in_range(kName, "patch_size", options.patch_size, 1, kMost);
-  require_in_range(kName, "image_size", options.image_size, options.patch_size, kMost);
   require_in_range(kName, "width", options.width, 1, kMost);
-  require_at_least(kName, "image_heads", options.image_heads, 1);
-  if (options.width % (4 * options.image_heads) != 0) {
+  require_in_range(kName, "image_heads", options.image_heads, 1, options.width);
+  if (options.width % (4 * options.image_heads) != 0) {  // four neighbours a head
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("RWKVCLIPOptions: width must be a multiple of 4 * image_heads, got {} and {}",
-                            options.width, options.image_heads));
+                fmt::format("{}: width must be a multiple of 4 * image_heads, got {} and {}", kName, options.width,
+                            options.image_heads));
   }
-  require_in_range(kName, "image_hidden_rate", options.image_hidden_rate, 1, kMost);
-  if (options.output_class_token && !options.class_token)
-    throw Error(ErrorCode::invalid_argument, "RWKVCLIPOptions: output_class_token needs class_token");
-  if (!(options.drop_path >= 0 && options.drop_path < 1)) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("RWKVCLIPOptions: drop_path must be at least 0 and below 1, got {}", options.drop_path));
-  }
-  require_in_range(kName, "context", options.context, 1, kMost);
-  require_in_range(kName, "vocab", options.vocab, 1, kMost);
+  require_heads(kName, options.width, options.width / options.image_heads);
   require_heads(kName, options.width, options.text_head_size);
   if (options.text_head_size % 2 != 0) {
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("RWKVCLIPOptions: text_head_size must be even, got {}", options.text_head_size));
+                fmt::format("{}: text_head_size must be even, got {}", kName, options.text_head_size));
   }
+  require_in_range(kName, "context", options.context, 1, kMost);
+  require_in_range(kName, "vocab", options.vocab, 1, kMost);
   require_in_range(kName, "text_ffn_width", options.text_ffn_width, 0, kMost);
   if (options.text_ffn_width == 0) options.text_ffn_width = gated_ffn_width(options.width);
   if (!(options.head_size_divisor > 0)) {  // also NaN
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("RWKVCLIPOptions: head_size_divisor must be above 0, got {}", options.head_size_divisor));
+                fmt::format("{}: head_size_divisor must be above 0, got {}", kName, options.head_size_divisor));
   }
   // Where a layer stands among the layers decides its initial values; upstream divides by their number less one.
-  for (const auto& [name, layers] :
-       {std::pair("image_layers", options.image_layers), {"text_layers", options.text_layers}})
-    require_in_range(kName, name, layers, 2, kMost);
+  require_in_range(kName, "image_layers", options.image_layers, 2, kMost);
+  require_in_range(kName, "text_layers", options.text_layers, 2, kMost);
+  complete(image_trunk(options), kName);
   return options;
+}
+
+VisionTrunkOptions image_trunk(const RWKVCLIPOptions& o) {
+  return {.image_size = o.image_size,
+          .patch_size = o.patch_size,
+          .width = o.width,
+          .layers = o.image_layers,
+          .hidden_rate = o.image_hidden_rate,
+          .class_token = o.class_token,
+          .output_class_token = o.output_class_token,
+          .drop_path_rate = o.drop_path,
+          .checkpointing = o.checkpointing};
 }
 
 std::string to_config_json(const RWKVCLIPOptions& o) {

@@ -16,27 +16,11 @@
 #include "wkv/error.h"
 
 namespace wkv::models {
-namespace {
-
-VisionTrunkOptions image_options(const RWKVCLIPOptions& o) {
-  return complete({.image_size = o.image_size,
-                   .patch_size = o.patch_size,
-                   .width = o.width,
-                   .layers = o.image_layers,
-                   .hidden_rate = o.image_hidden_rate,
-                   .class_token = o.class_token,
-                   .output_class_token = o.output_class_token,
-                   .drop_path_rate = o.drop_path,
-                   .checkpointing = o.checkpointing},
-                  "RWKVCLIPOptions");
-}
-
-}  // namespace
 
 // The trunk of VRWKV6 under names of its own.
 struct ImageTower : torch::nn::Module {
   explicit ImageTower(const RWKVCLIPOptions& o)
-      : trunk(*this, image_options(o), shift_of(o),
+      : trunk(*this, complete(image_trunk(o), "RWKVCLIPOptions"), shift_of(o),
               [&] { return std::make_shared<VRWKV6SpatialMix>(o.width, /*with_key_norm=*/false, shift_of(o)); }) {}
 
   void initialise() const {

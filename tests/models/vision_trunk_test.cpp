@@ -1,6 +1,4 @@
 // What both generations have from their trunk: images of any size, drop path, gradient checkpointing.
-#include "layers/vision_trunk.h"
-
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -9,7 +7,6 @@
 #include "layers/drop_path.h"
 #include "layers/position_embedding.h"
 #include "support/fixture.h"
-#include "vrwkv/spatial_mix.h"
 #include "wkv/models/vrwkv.h"
 #include "wkv/models/vrwkv6.h"
 
@@ -20,17 +17,15 @@ models::VisionTrunkOptions small_trunk() { return {.image_size = 32, .patch_size
 
 // Both generations with these options; values drawn anew, so that no branch is without effect.
 std::vector<std::shared_ptr<models::VisionModel>> both(const models::VisionTrunkOptions& trunk) {
+  at::manual_seed(7);
   const models::ClassifierOptions classifier{.classes = 5};
   std::vector<std::shared_ptr<models::VisionModel>> models = {
       std::make_shared<models::VRWKVImpl>(models::VRWKVOptions{.trunk = trunk, .classifier = classifier}),
       std::make_shared<models::VRWKV6Impl>(
           models::VRWKV6Options{.trunk = trunk, .classifier = classifier, .head_size = 16})};
   const at::NoGradGuard no_grad;
-  for (const auto& model : models) {
-    at::manual_seed(7);
-    for (const auto& parameter : model->named_parameters())
-      parameter.value().add_(at::randn_like(parameter.value()), 0.1);
-  }
+  for (const auto& model : models)
+    for (const at::Tensor& parameter : model->parameters()) parameter.add_(at::randn_like(parameter), 0.1);
   return models;
 }
 
@@ -98,12 +93,9 @@ TEST(DropPath, leaves_out_nothing_in_evaluation) {
 }
 
 TEST(DropPath, rises_from_the_first_block_to_the_last) {
-  models::VisionTrunkOptions options = complete(small_trunk(), "options");
-  options.drop_path_rate = 0.4;
-  for (const auto& [layer, rate] : {std::pair<int64_t, double>{0, 0}, {1, 0.2}, {2, 0.4}}) {
-    const auto mix = std::make_shared<models::VRWKVSpatialMix>(options.width, false, models::QuadShift(), 0);
-    EXPECT_DOUBLE_EQ(models::VisionBlock(options, layer, {}, mix).drop_path_rate, rate);
-  }
+  for (const auto& [layer, rate] : {std::pair<int64_t, double>{0, 0}, {1, 0.2}, {2, 0.4}})
+    EXPECT_DOUBLE_EQ(models::path_rate(0.4, layer, 3), rate);
+  EXPECT_EQ(models::path_rate(0.4, 0, 1), 0);
 }
 
 TEST(Checkpointing, changes_neither_logits_nor_gradients) {
@@ -121,7 +113,7 @@ TEST(Checkpointing, changes_neither_logits_nor_gradients) {
       const at::Tensor logits = model.forward(images);
       at::autocast::clear_cache();
       at::autocast::set_autocast_enabled(at::kCPU, false);
-      images.mutable_grad() = {};
+      images.mutable_grad() = at::Tensor();
       logits.to(at::kFloat).square().sum().backward();
       return std::pair{logits, images.grad().clone()};
     };

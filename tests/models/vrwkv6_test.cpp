@@ -92,6 +92,7 @@ TEST(VRWKV6, a_classifier_with_a_class_token_sees_the_whole_image_by_it) {
                                                  .output_class_token = output_class_token},
                                        .classifier = {.classes = 3}});
     const at::NoGradGuard no_grad;
+    for (const at::Tensor& parameter : model->parameters()) parameter.add_(at::randn_like(parameter), 0.1);
     at::Tensor images = at::randn({1, 3, 32, 32});
     const at::Tensor before = model->forward(images);
     images[0].slice(1, 0, 8) += 1;

@@ -122,11 +122,13 @@ TEST(VRWKV, a_backbone_has_features_and_no_logits) {
   EXPECT_THROW(model->forward(at::randn({1, 3, 32, 32})), Error);
 }
 
-TEST(VRWKV, tells_the_place_of_the_norms_from_layer_scale_where_no_configuration_says_it) {
+TEST(VRWKV, has_its_norms_where_the_configuration_says_or_else_as_the_published_files_have_them) {
   PostNorm file;
   file.config = nlohmann::json::object();
   EXPECT_TRUE(file.options().trunk.post_norm);
-  file.config["post_norm"] = false;
+  file.config = {{"post_norm", false}};
+  EXPECT_FALSE(file.options().trunk.post_norm);
+  file.config = {{"type", "VRWKV"}};  // upstream's default
   EXPECT_FALSE(file.options().trunk.post_norm);
   std::erase_if(file.weights, [](const auto& weight) { return weight.first.find("gamma") != std::string::npos; });
   file.config = nlohmann::json::object();

@@ -17,7 +17,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr int64_t kStart = 49406, kEnd = 49407;
+constexpr int64_t kStartId = 49406, kEndId = 49407;
 
 // Single bytes are 0..255 and, at the end of a word, 256..511; then come "ab", "ab</w>" and "aba".
 const ClipTokenizer& small_clip() {
@@ -41,7 +41,7 @@ TEST(ClipTokenizer, merges_stay_within_words) {
 TEST(ClipTokenizer, nothing_has_no_tokens) { EXPECT_THAT(small_clip().encode(" \n"), IsEmpty()); }
 
 TEST(ClipTokenizer, the_names_of_start_and_end_are_their_tokens) {
-  EXPECT_THAT(small_clip().encode("<start_of_text>ab<END_OF_TEXT>"), ElementsAre(kStart, 513, kEnd));
+  EXPECT_THAT(small_clip().encode("<start_of_text>ab<END_OF_TEXT>"), ElementsAre(kStartId, 513, kEndId));
   EXPECT_EQ(small_clip().encode("!<end_of_text>").size(), std::string("!<end_of_text>").size());
 }
 
@@ -54,14 +54,14 @@ TEST(ClipTokenizer, ill_formed_utf8_becomes_replacement_characters) {
 }
 
 TEST(ClipTokenizer, a_row_has_start_and_end_and_zeros) {
-  EXPECT_THAT(small_clip().encode_row("ab", 5), ElementsAre(kStart, 513, kEnd, 0, 0));
-  EXPECT_THAT(small_clip().encode_row("", 3), ElementsAre(kStart, kEnd, 0));
-  EXPECT_THAT(small_clip().encode_row("ab ab", 4), ElementsAre(kStart, 513, 513, kEnd));
+  EXPECT_THAT(small_clip().encode_row("ab", 5), ElementsAre(kStartId, 513, kEndId, 0, 0));
+  EXPECT_THAT(small_clip().encode_row("", 3), ElementsAre(kStartId, kEndId, 0));
+  EXPECT_THAT(small_clip().encode_row("ab ab", 4), ElementsAre(kStartId, 513, 513, kEndId));
 }
 
 TEST(ClipTokenizer, a_row_that_is_too_short_is_cut_before_its_end) {
-  EXPECT_THAT(small_clip().encode_row("ab ab ab", 4), ElementsAre(kStart, 513, 513, kEnd));
-  EXPECT_THAT(small_clip().encode_row("ab", 2), ElementsAre(kStart, kEnd));
+  EXPECT_THAT(small_clip().encode_row("ab ab ab", 4), ElementsAre(kStartId, 513, 513, kEndId));
+  EXPECT_THAT(small_clip().encode_row("ab", 2), ElementsAre(kStartId, kEndId));
 }
 
 TEST(ClipTokenizer, a_row_of_less_than_start_and_end_is_refused) {
@@ -75,7 +75,7 @@ TEST(ClipTokenizer, decoding_puts_a_space_behind_each_word) {
 TEST(ClipTokenizer, decoding_gives_well_formed_text) { EXPECT_EQ(small_clip().decode({94, byte_id('a')}), "\uFFFDa"); }
 
 TEST(ClipTokenizer, decoding_names_start_and_end) {
-  EXPECT_EQ(small_clip().decode({kStart, 513, kEnd}), "<start_of_text>ab <end_of_text>");
+  EXPECT_EQ(small_clip().decode({kStartId, 513, kEndId}), "<start_of_text>ab <end_of_text>");
 }
 
 TEST(ClipTokenizer, a_token_outside_of_the_vocabulary_is_refused) {
@@ -86,7 +86,7 @@ TEST(ClipTokenizer, a_token_outside_of_the_vocabulary_is_refused) {
 TEST(ClipTokenizer, has_a_name_a_size_and_an_end) {
   EXPECT_EQ(small_clip().name(), "clip");
   EXPECT_EQ(small_clip().vocab_size(), 49408);
-  EXPECT_EQ(small_clip().end_of_text(), kEnd);
+  EXPECT_EQ(small_clip().end_of_text(), kEndId);
 }
 
 // What takes time by the square of the length would take minutes for these.

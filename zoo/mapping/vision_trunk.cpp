@@ -12,6 +12,8 @@ namespace {
 
 void expect_flag(Config& config, const char* key, bool found) { config.expect(key, {found ? "true" : "false"}); }
 
+bool has_layer_scale(const Checkpoint& file, const std::string& prefix) { return file.has(prefix + "layers.0.gamma1"); }
+
 // Rows of a square of positions: their root; of anything else a number that is not.
 int64_t side_of(int64_t positions) { return std::llround(std::sqrt(static_cast<double>(positions))); }
 
@@ -45,7 +47,9 @@ void read_saved_config(const Checkpoint& file, Config& config) {
   config.fill(values);
 }
 
-bool has_layer_scale(const Checkpoint& file, const std::string& prefix) { return file.has(prefix + "layers.0.gamma1"); }
+bool published_post_norm(const Checkpoint& file, const std::string& prefix, Config& config) {
+  return config.text("type", "").empty() && has_layer_scale(file, prefix);
+}
 
 models::VisionTrunkOptions read_trunk(const Checkpoint& file, const std::string& prefix, bool post_norm,
                                       Config& config) {

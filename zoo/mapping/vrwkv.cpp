@@ -27,8 +27,7 @@ int64_t read_shift(const Checkpoint& file, const std::string& prefix, Config& co
 std::shared_ptr<models::Model> build_vrwkv(const Checkpoint& file, Config& config) {
   read_saved_config(file, config);
   const std::string prefix = trunk_prefix(file);
-  // Every published classifier with layer scale has its norms behind the mixes.
-  models::VRWKVOptions o = read_vrwkv(file, prefix, has_layer_scale(file, prefix), config);
+  models::VRWKVOptions o = read_vrwkv(file, prefix, published_post_norm(file, prefix, config), config);
   o.classifier = read_classifier(file, o.trunk.width, config);
   return std::make_shared<models::VRWKVImpl>(o, /*initialise=*/false);
 }

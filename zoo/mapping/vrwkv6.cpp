@@ -13,8 +13,7 @@ bool is_vrwkv6(const Checkpoint& file) { return is_plain_trunk(file, "time_maa_x
 std::shared_ptr<models::Model> build_vrwkv6(const Checkpoint& file, Config& config) {
   read_saved_config(file, config);
   const std::string prefix = trunk_prefix(file);
-  // Every published classifier with layer scale has its norms behind the mixes.
-  models::VRWKV6Options o = read_vrwkv6(file, prefix, has_layer_scale(file, prefix), config);
+  models::VRWKV6Options o = read_vrwkv6(file, prefix, published_post_norm(file, prefix, config), config);
   o.classifier = read_classifier(file, o.trunk.width, config);
   return std::make_shared<models::VRWKV6Impl>(o, /*initialise=*/false);
 }

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 #include "io/printable.h"
 #include "text/byte_alphabet.h"
 #include "text/code_points.h"
 #include "wkv/error.h"
-#include "wkv/zoo/utf8.h"
 
 namespace wkv::zoo {
 namespace {

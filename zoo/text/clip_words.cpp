@@ -8,14 +8,13 @@
 namespace wkv::zoo {
 namespace {
 
-// U+0345 is none of them: by its case it belongs to a letter, by its category it is none.
-enum class ClipClass : std::uint8_t { other, letter, number, space, none };
+// Nothing: white space, and U+0345, which is of a letter by its case, but no letter.
+enum class ClipClass : std::uint8_t { sign, letter, number, nothing };
 
 ClipClass find_clip_class(char32_t c) {
   if (in_ranges(kLetters, c) || in_ranges(kClipLaterLetters, c)) return ClipClass::letter;
   if (in_ranges(kNumbers, c) || in_ranges(kClipLaterNumbers, c)) return ClipClass::number;
-  if (in_ranges(kSpaces, c)) return ClipClass::space;
-  return c == 0x345 ? ClipClass::none : ClipClass::other;
+  return in_ranges(kSpaces, c) || c == 0x345 ? ClipClass::nothing : ClipClass::sign;
 }
 
 // U+017F, the long s, is an s to what does not look at case.
@@ -47,7 +46,7 @@ std::string_view take_clip_word(std::string_view& text) {
   while (!text.empty()) {
     const CodePoint first = first_code_point(text);
     const ClipClass kind = find_clip_class(first.value);
-    const bool is_word = kind != ClipClass::space && kind != ClipClass::none;
+    const bool is_word = kind != ClipClass::nothing;
     const std::string_view word = text.substr(0, is_word ? clip_word_length(text, first, kind) : first.length);
     text.remove_prefix(word.size());
     if (is_word) return word;

@@ -6,8 +6,7 @@
 
 namespace wkv::zoo {
 
-// The next word of a cleaned text, which it is cut off from; empty: there is none. Case-insensitively the first match
-// of
+// Cuts the next word off a cleaned text; empty: there is none. Without regard to case it is the first match of
 //   <start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+
 WKV_API std::string_view take_clip_word(std::string_view& text);
 

@@ -37,17 +37,20 @@ unsigned digit_value(char c) {
 }
 
 std::string text_of_number(char32_t number) {
-  std::string text;
-  const auto character = [&](char32_t c) {
-    append_code_point(text, c);
-    return text;
-  };
-  if (number == 0 || (number >= 0xD800 && number <= 0xDFFF) || number > 0x10FFFF) return character(0xFFFD);
-  if (number >= 0x80 && number <= 0x9F) return character(from_windows_1252(number));
   const bool is_space = number >= '\t' && number <= '\r' && number != '\v';
   const bool is_control = (number < ' ' && !is_space) || number == 0x7F;
   const bool is_noncharacter = (number >= 0xFDD0 && number <= 0xFDEF) || (number & 0xFFFE) == 0xFFFE;
-  return is_control || is_noncharacter ? text : character(number);
+  char32_t c = number;
+  if (number == 0 || (number >= 0xD800 && number <= 0xDFFF) || number > 0x10FFFF) {
+    c = 0xFFFD;
+  } else if (number >= 0x80 && number <= 0x9F) {
+    c = from_windows_1252(number);
+  } else if (is_control || is_noncharacter) {
+    return "";
+  }
+  std::string text;
+  append_code_point(text, c);
+  return text;
 }
 
 // after_sign: the text after "&#".

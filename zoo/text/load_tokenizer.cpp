@@ -3,10 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "io/data_folders.h"
 #include "io/gzip.h"
 #include "text/bpe_tokenizer.h"
 #include "text/bytes_tokenizer.h"
@@ -45,24 +45,9 @@ constexpr std::string_view kMergesSuffix = "merges.txt", kVocabularySuffix = "vo
 // The published files have 0.5 to 2.5 MB; the bound keeps a device or a wrong file from filling the memory.
 constexpr std::uintmax_t kMaxVocabularyBytes = 16 << 20;
 
-std::vector<fs::path> tokenizer_folders() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return fs::path(value ? value : "");
-  };
-  std::vector<fs::path> folders;
-  if (const fs::path folder = variable("WKV_TOKENIZERS"); !folder.empty()) folders.push_back(folder);
-  if (const fs::path data = variable("XDG_DATA_HOME"); !data.empty()) {
-    folders.push_back(data / "wkv/tokenizers");
-  } else if (const fs::path home = variable("HOME"); !home.empty()) {
-    folders.push_back(home / ".local/share/wkv/tokenizers");
-  }
-  return folders;
-}
-
 fs::path find_file(const NamedTokenizer& tokenizer) {
   std::vector<std::string> places;
-  for (const fs::path& folder : tokenizer_folders()) {
+  for (const fs::path& folder : data_folders("WKV_TOKENIZERS", "tokenizers")) {
     for (const std::string_view file : tokenizer.files) {
       std::error_code ignored;
       if (fs::is_regular_file(folder / file, ignored)) return folder / file;
