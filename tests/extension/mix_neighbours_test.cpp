@@ -33,7 +33,7 @@ at::Tensor mixed(const at::Tensor& x, const at::Tensor& mixes, const at::Tensor&
 at::Tensor reference_mixed(const at::Tensor& x, const at::Tensor& mixes, const at::Tensor& changes, const Shift& s) {
   const at::Tensor neighbours =
       reference::q_shift(x, s.height, s.width, s.gamma, s.distance, s.head_size, s.cls_tokens);
-  const at::Tensor mix = mixes.view({-1, 1, 1, x.size(2)});
+  const at::Tensor mix = mixes.unsqueeze(1).unsqueeze(1);
   return x + (neighbours - x) * (changes.defined() ? mix + changes : mix);
 }
 
