@@ -33,7 +33,7 @@ at::Tensor mixed(const at::Tensor& x, const at::Tensor& mixes, const at::Tensor&
 at::Tensor reference_mixed(const at::Tensor& x, const at::Tensor& mixes, const at::Tensor& changes, const Shift& s) {
   const at::Tensor neighbours =
       reference::q_shift(x, s.height, s.width, s.gamma, s.distance, s.head_size, s.cls_tokens);
-  const at::Tensor mix = mixes.view({-1, 1, 1, x.size(2)});
+  const at::Tensor mix = mixes.unsqueeze(1).unsqueeze(1);
   return x + (neighbours - x) * (changes.defined() ? mix + changes : mix);
 }
 
@@ -66,6 +66,7 @@ const OpCaseRow kRow(mix_neighbours_case(false)), kRowWithChanges(mix_neighbours
 
 const Shift kShifts[] = {
     {.height = 5, .width = 6, .gamma = 0},       {.height = 5, .width = 6, .gamma = 0.125},
+    {.height = 1, .width = 30, .gamma = 0.5},
     {.height = 5, .width = 6, .distance = 0},    {.height = 5, .width = 6, .distance = 2},
     {.height = 6, .width = 5, .distance = 5},    {.height = 1, .width = 30, .distance = 7},
     {.height = 5, .width = 6, .distance = 100},  {.height = 4, .width = 7, .head_size = 12, .cls_tokens = 2},

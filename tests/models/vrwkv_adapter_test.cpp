@@ -372,8 +372,13 @@ TEST_F(EditedAdapter, keeps_its_configuration_when_it_is_converted) {
   EXPECT_EQ(std::dynamic_pointer_cast<models::VRWKVAdapterImpl>(zoo::load(converted))->options(), options);
 }
 
-TEST_F(EditedAdapter, of_a_size_that_is_not_published_asks_where_its_norms_stand) {
+TEST_F(EditedAdapter, has_its_norms_where_upstream_has_them_by_default) {
   edited->config.erase("post_norm");
+  EXPECT_FALSE(edited->load<models::VRWKVAdapterImpl>()->options().trunk().post_norm);
+}
+
+TEST_F(EditedAdapter, of_a_size_that_is_not_published_asks_where_its_norms_stand) {
+  for (const char* key : {"post_norm", "type"}) edited->config.erase(key);
   try {
     edited->load();
     ADD_FAILURE();
