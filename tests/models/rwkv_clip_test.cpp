@@ -371,8 +371,7 @@ const auto set_config(const char* key, const nlohmann::json& value) {
 INSTANTIATE_TEST_SUITE_P(
     All, RWKVCLIPRefuses,
     testing::Values(
-        BadClipCheckpoint{"wide_vocabulary", set_weight("text_model.emb.weight", {1, 4096}),
-                          "att.key.weight must be"},
+        BadClipCheckpoint{"wide_vocabulary", set_weight("text_model.emb.weight", {1, 4096}), "att.key.weight must be"},
         BadClipCheckpoint{"long_rectangle", set_weight("image_model.pos_embed", {1, 15, 32}), "pos_embed must be"},
         BadClipCheckpoint{"other_image_width", set_weight("image_model.patch_embed.projection.weight", {16, 3, 8, 8}),
                           "projection.weight must be"},
