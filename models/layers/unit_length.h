@@ -1,6 +1,7 @@
 // Vectors of length 1, whose products are cosines.
 #pragma once
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 namespace wkv::models {
 

@@ -18,7 +18,8 @@ using MapSizes = std::vector<MapSize>;
 // A map [B, C, h, w] to its tokens [B, h w, C], and back.
 inline at::Tensor to_tokens(const at::Tensor& map) { return map.flatten(2).transpose(1, 2); }
 inline at::Tensor to_map(const at::Tensor& tokens, const MapSize& size) {
-  return tokens.transpose(1, 2).reshape({tokens.size(0), tokens.size(2), size.height, size.width});
+  // Contiguous: of a view of a single image PyTorch's batch norm gives wrong gradients on the CPU (2.11).
+  return tokens.transpose(1, 2).reshape({tokens.size(0), tokens.size(2), size.height, size.width}).contiguous();
 }
 
 struct DeformableAttention : torch::nn::Module {

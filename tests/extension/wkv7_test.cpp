@@ -80,7 +80,7 @@ TEST_P(Wkv7Fixture, outputs_and_gradients_agree) {
 
 INSTANTIATE_TEST_SUITE_P(
     File, Wkv7Fixture,
-    testing::Combine(testing::ValuesIn(fixture_names("wkv7", {"t20_n128", "t33_n64_bf16", "t37_n16_generic",
+    testing::Combine(testing::ValuesIn(fixture_names("wkv7", {"t17_n32", "t20_n128", "t33_n64_bf16", "t37_n16_generic",
                                                               "t64_n32_repeat", "t80_n16_slow"})),
                      testing::Values(at::kFloat, at::kDouble, at::kBFloat16, at::kHalf)),
     [](const auto& test) { return std::get<0>(test.param) + "_" + at::toString(std::get<1>(test.param)); });

@@ -148,8 +148,8 @@ TEST_P(RWKVCLIPPublished, configuration_is_known_and_told_again) {
   const auto described = zoo::describe(golden->write(), {.config = clip_file(GetParam() + ".json").string()});
   EXPECT_THAT(described.unknown_config_keys, testing::IsSubsetOf({"name", "all_fp32", "extra_image_sizes", "extra_ctx",
                                                                   "keys", "tensors", "agreement_with_fp64"}));
-  for (const auto& [key, value] : nlohmann::json::parse(described.config_json).items())
-    EXPECT_EQ(value, golden->config.at(key)) << key;
+  const auto told = nlohmann::json::parse(described.config_json);
+  for (const auto& [key, value] : told.items()) EXPECT_EQ(value, golden->config.at(key)) << key;
 }
 
 TEST_P(RWKVCLIPPublished, converted_file_needs_no_configuration) {
@@ -164,7 +164,7 @@ INSTANTIATE_TEST_SUITE_P(All, RWKVCLIPPublished, testing::Values("tiny_a", "tiny
 class RWKVCLIPContainer : public testing::TestWithParam<std::string> {};
 
 TEST_P(RWKVCLIPContainer, holds_the_same_model) {
-  for (const std::string name : {GetParam(), std::string("tiny_a.safetensors")})
+  for (const std::string& name : {GetParam(), std::string("tiny_a.safetensors")})
     if (!std::filesystem::exists(clip_file(name))) GTEST_SKIP() << clip_file(name) << " is not there";
   const auto expected = ClipCheckpoint("tiny_a").weights;
   const auto parameters = zoo::load(clip_file(GetParam()).string())->named_parameters();
@@ -234,8 +234,8 @@ TEST_P(RWKVCLIPReleased, parameters_are_the_published_ones) {
 
 TEST_P(RWKVCLIPReleased, configuration_is_the_published_one) {
   const RWKVCLIPImpl model(options, /*initialise=*/false);
-  for (const auto& [key, value] : nlohmann::json::parse(model.config_json()).items())
-    EXPECT_EQ(value, manifest.at("config").at(key)) << key;
+  const auto told = nlohmann::json::parse(model.config_json());
+  for (const auto& [key, value] : told.items()) EXPECT_EQ(value, manifest.at("config").at(key)) << key;
   EXPECT_EQ(model.preprocessing(), "clip224");
 }
 

@@ -95,7 +95,7 @@ CASES = {
     "segmentation adapter": Case("vrwkv_adapter", "vrwkv_adapter/seg_96x64", *ADAPTER),
     "clip": Case(
         "rwkv_clip",
-        "rwkv_clip/tiny_b",
+        "rwkv_clip/tiny_cls",
         ["out.image_features", "out.text_features", "out.logit_scale"],
         towers,
         contrastive,

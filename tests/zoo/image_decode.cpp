@@ -54,8 +54,6 @@ std::vector<BadFile> bad_files() {
   };
 }
 
-}  // namespace
-
 TEST(Decode, what_is_no_image_is_refused_in_one_line_that_names_it) {
   for (const BadFile& file : bad_files())
     for (const auto rules : {zoo::DecodeRules::opencv, zoo::DecodeRules::pillow}) {
@@ -104,4 +102,5 @@ TEST(Decode, a_changed_byte_gives_an_image_of_some_kind_or_an_error) {
   EXPECT_GT(refused, 0);
 }
 
+}  // namespace
 }  // namespace wkv::test

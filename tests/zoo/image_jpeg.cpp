@@ -8,36 +8,35 @@
 namespace wkv::test {
 namespace {
 
-constexpr uint32_t kHeight = 24, kWidth = 40;
+constexpr uint32_t kJpegHeight = 24, kJpegWidth = 40;
 
 // An image of one colour, which JPEG keeps to a level or two.
 std::vector<uint8_t> flat(const std::vector<uint8_t>& color) {
   std::vector<uint8_t> samples;
-  for (uint32_t i = 0; i < kHeight * kWidth; ++i) samples.insert(samples.end(), color.begin(), color.end());
+  for (uint32_t i = 0; i < kJpegHeight * kJpegWidth; ++i) samples.insert(samples.end(), color.begin(), color.end());
   return samples;
 }
 
 // An image of coarse noise.
 std::string noise_jpeg(bool progressive) {
   std::vector<uint8_t> samples;
-  for (uint32_t i = 0; i < kHeight * kWidth * 3; ++i) samples.push_back(static_cast<uint8_t>(i * 2654435761u >> 24));
-  return jpeg_file(kHeight, kWidth, samples, {.progressive = progressive});
+  for (uint32_t i = 0; i < kJpegHeight * kJpegWidth * 3; ++i)
+    samples.push_back(static_cast<uint8_t>(i * 2654435761u >> 24));
+  return jpeg_file(kJpegHeight, kJpegWidth, samples, {.progressive = progressive});
 }
 
 void expect_color(const std::string& file, zoo::DecodeRules rules, std::array<int, 3> color) {
   const zoo::RgbImage image = zoo::decode(file, "a.jpg", rules);
-  ASSERT_EQ(image.height, kHeight);
-  ASSERT_EQ(image.width, kWidth);
-  for (uint32_t i = 0; i < kHeight * kWidth * 3; ++i) ASSERT_NEAR(image.pixels[i], color[i % 3], 2) << i;
+  ASSERT_EQ(image.height, kJpegHeight);
+  ASSERT_EQ(image.width, kJpegWidth);
+  for (uint32_t i = 0; i < kJpegHeight * kJpegWidth * 3; ++i) ASSERT_NEAR(image.pixels[i], color[i % 3], 2) << i;
 }
-
-}  // namespace
 
 TEST(Jpeg, every_colour_space_becomes_rgb) {
   for (const auto rules : {zoo::DecodeRules::opencv, zoo::DecodeRules::pillow})
     for (const bool progressive : {false, true}) {
       const auto file = [&](J_COLOR_SPACE space, const std::vector<uint8_t>& color) {
-        return jpeg_file(kHeight, kWidth, flat(color), {.color_space = space, .progressive = progressive});
+        return jpeg_file(kJpegHeight, kJpegWidth, flat(color), {.color_space = space, .progressive = progressive});
       };
       expect_color(file(JCS_RGB, {200, 100, 50}), rules, {200, 100, 50});
       expect_color(file(JCS_GRAYSCALE, {90}), rules, {90, 90, 90});
@@ -99,4 +98,5 @@ TEST(Jpeg, the_first_exif_data_count_wherever_they_stand) {
   EXPECT_EQ(zoo::jpeg_exif("\xff\xd8\xff\xe1"), "");
 }
 
+}  // namespace
 }  // namespace wkv::test

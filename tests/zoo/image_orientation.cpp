@@ -25,8 +25,6 @@ std::string stored_png() {
   return png_file(3, rows);
 }
 
-}  // namespace
-
 TEST(Orientation, each_value_turns_the_image_its_way) {
   const char* expected[] = {"abc/def/",  "cba/fed/",  "fed/cba/",  "def/abc/",
                             "ad/be/cf/", "da/eb/fc/", "fc/eb/da/", "cf/be/ad/"};
@@ -68,4 +66,5 @@ TEST(Orientation, is_applied_by_the_rules_of_opencv_only) {
   EXPECT_EQ(zoo::decode(jpeg, "a.jpg", zoo::DecodeRules::pillow).height, 16);
 }
 
+}  // namespace
 }  // namespace wkv::test

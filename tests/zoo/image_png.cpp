@@ -85,9 +85,7 @@ const PngCase kKinds[] = {
     {"rgb_alpha_16", PNG_COLOR_TYPE_RGBA, 16},
 };
 
-constexpr uint32_t kHeight = 11, kWidth = 13;
-
-}  // namespace
+constexpr uint32_t kPngHeight = 11, kPngWidth = 13;
 
 INSTANTIATE_TEST_SUITE_P(, PngOfKind, testing::ValuesIn(kKinds), [](const auto& kind) { return kind.param.name; });
 
@@ -98,13 +96,13 @@ TEST_P(PngOfKind, becomes_colours_of_8_bits) {
   if (c.bit_depth < 8 && !options.palette.empty()) options.palette.resize(1u << c.bit_depth);
   for (const bool interlaced : {false, true}) {
     options.interlaced = interlaced;
-    const std::string file = png_file(kWidth, rows_of(c, kHeight, kWidth), options);
+    const std::string file = png_file(kPngWidth, rows_of(c, kPngHeight, kPngWidth), options);
     for (const auto rules : {zoo::DecodeRules::opencv, zoo::DecodeRules::pillow}) {
       const zoo::RgbImage image = zoo::decode(file, "a.png", rules);
-      ASSERT_EQ(image.height, kHeight);
-      ASSERT_EQ(image.width, kWidth);
-      for (uint32_t y = 0; y < kHeight; ++y)
-        for (uint32_t x = 0; x < kWidth; ++x)
+      ASSERT_EQ(image.height, kPngHeight);
+      ASSERT_EQ(image.width, kPngWidth);
+      for (uint32_t y = 0; y < kPngHeight; ++y)
+        for (uint32_t x = 0; x < kPngWidth; ++x)
           for (int i = 0; i < 3; ++i)
             ASSERT_EQ(image.row(y)[3 * x + i], color_of(c, y, x)[i])
                 << "row " << y << " column " << x << " channel " << i << (interlaced ? " interlaced" : "");
@@ -135,4 +133,5 @@ TEST(Png, an_index_beyond_the_palette_is_black) {
   EXPECT_EQ(std::string(image.row(0), image.row(0) + 6), std::string("\1\2\3\0\0\0", 6));
 }
 
+}  // namespace
 }  // namespace wkv::test

@@ -51,8 +51,6 @@ class ImageOf : public testing::TestWithParam<std::string> {
   }
 };
 
-}  // namespace
-
 INSTANTIATE_TEST_SUITE_P(, ImageOf, testing::ValuesIn(kImages),
                          [](const auto& image) { return image.param.substr(0, image.param.find('.')); });
 
@@ -228,4 +226,5 @@ TEST(ResizeBicubic, what_is_no_image_and_sizes_beyond_the_limits_are_refused) {
   }
 }
 
+}  // namespace
 }  // namespace wkv::test

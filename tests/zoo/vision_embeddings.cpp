@@ -159,6 +159,12 @@ TEST(PartialEmbeddings, cut_anywhere_have_the_records_that_are_whole) {
   }
 }
 
+TEST(PartialEmbeddings, of_a_run_that_did_nothing_leave_nothing) {
+  const test::ScratchFolder folder;
+  { const PartialEmbeddings partial((folder / "x").string(), "A", 2); }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
 TEST(PartialEmbeddings, of_another_origin_are_refused) {
   const test::ScratchFolder folder;
   const std::string output = (folder / "x").string();

@@ -64,9 +64,7 @@ TEST_F(Labels, are_a_file) {
       {"mark.txt", "\xEF\xBB\xBFGrüße, Welt", {{"Grüße, Welt"}}},
       {"list.json", R"(["cat", "dog"])", {{"cat"}, {"dog"}}},
       {"synonyms.json", R"([["cat", "kitten"], "dog"])", {{"cat", "kitten"}, {"dog"}}},
-      {"synsets.json",
-       R"([{"index": 1, "wnid": "n2", "name": "crane"}, {"index": 0, "wnid": "n1", "name": "crane"}])",
-       {{"crane"}, {"crane"}}},
+      {"numbered.json", R"([{"index": 1, "name": "crane"}, {"index": 0, "name": "crane"}])", {{"crane"}, {"crane"}}},
   };
   for (const LabelFile& file : files) EXPECT_EQ(load_labels(write(file.name, file.text)), file.classes) << file.name;
 }
@@ -103,9 +101,8 @@ TEST_F(Labels, that_are_wrong_are_refused_with_the_files_name) {
       {"object.json", R"({"a": 1})", "expected a list, got object"},
       {"broken.json", R"(["a")", "not JSON"},
       {"latin1.txt", "Gr\xFC\xDF", "not a text in UTF-8"},
-      {"index.json", R"([{"index": 1, "wnid": "n1", "name": "a"}])", "\"index\" below 1"},
-      {"wnid.json", R"([{"index": 0, "wnid": "n1", "name": "a"}, {"index": 1, "wnid": "n1", "name": "b"}])",
-       "class 1 (n1) is there twice"},
+      {"index.json", R"([{"index": 1, "name": "a"}])", "\"index\" below 1"},
+      {"double.json", R"([{"index": 0, "name": "a"}, {"index": 0, "name": "b"}])", "class 0 is there twice"},
   };
   for (const BadLabels& file : files) {
     const std::string path = write(file.name, file.text);
@@ -126,7 +123,7 @@ TEST_F(Labels, that_nobody_knows_are_told_where_they_were_looked_for) {
 
 TEST_F(Labels, of_imagenet_are_the_synsets_where_they_are_there) {
   EXPECT_EQ(imagenet_labels().front().front(), "missile");
-  write("imagenet1k.json", R"([{"index": 0, "wnid": "n01440764", "name": "tench, Tinca tinca"}])");
+  write("imagenet1k.json", R"([{"index": 0, "name": "tench, Tinca tinca"}])");
   EXPECT_EQ(imagenet_labels().front().front(), "tench, Tinca tinca");
 }
 

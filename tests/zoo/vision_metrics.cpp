@@ -25,7 +25,7 @@ TEST(Metrics, classification_is_scored_as_published) {
   EXPECT_EQ(score.images, 80);
   EXPECT_NEAR(score.top1, 0.975, 1e-12);
   EXPECT_NEAR(score.top5, 1.0, 1e-12);
-  EXPECT_NEAR(score.mean_per_class, 0.980867326259613, 1e-12);
+  EXPECT_NEAR(score.mean_per_class, 0.980867326259613, 1e-7);  // published in fp32
 }
 
 TEST(Metrics, retrieval_is_scored_as_published) {

@@ -61,6 +61,8 @@ void run_embed(const EmbedArguments& arguments) {
   }
   const auto model = arguments.model.load();
   const std::string pipeline = arguments.model.pipeline_of(*model);
+  const auto clip = of_texts ? require_clip(model, arguments.model.model) : nullptr;
+  const auto tokenizer = of_texts ? zoo::load_tokenizer(arguments.model.tokenizer) : nullptr;
   zoo::PartialEmbeddings done(arguments.output, origin_of(arguments, pipeline), zoo::embedding_width(*model));
   const std::vector<std::string> rest = not_done(names, done);
   const auto keep = [&](const std::vector<std::string>& some, const at::Tensor& vectors) {
@@ -68,8 +70,7 @@ void run_embed(const EmbedArguments& arguments) {
   };
   Failures failures(names.size());
   if (of_texts) {
-    for_each_text_batch(*require_clip(model, arguments.model.model), *zoo::load_tokenizer(arguments.model.tokenizer),
-                        rest, keep);
+    for_each_text_batch(*clip, *tokenizer, rest, keep);
   } else {
     for_each_batch(rest, pipeline, arguments.model.batch, failures,
                    [&](const std::vector<size_t>& places, const at::Tensor& images) {

@@ -3,7 +3,11 @@
 #include <ATen/ops/from_blob.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <memory>
+#include <thread>
 
 #include "image/decode.h"
 #include "image/limits.h"
@@ -72,8 +76,10 @@ at::Tensor preprocess_file(const std::string& path, const std::string& pipeline)
 std::vector<PreprocessedFile> preprocess_files(const std::vector<std::string>& paths, const std::string& pipeline) {
   const Pipeline parsed = parse_pipeline(pipeline);
   std::vector<PreprocessedFile> files(paths.size());
-  at::parallel_for(0, static_cast<int64_t>(paths.size()), /*grain_size=*/1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
+  // Threads of our own: at::parallel_for uses more than one only in what is compiled with OpenMP.
+  std::atomic<size_t> next = 0;
+  const auto work = [&] {
+    for (size_t i = next++; i < paths.size(); i = next++) {
       try {
         files[i].image = preprocess_file(paths[i], parsed);
       } catch (const Error& error) {
@@ -82,7 +88,12 @@ std::vector<PreprocessedFile> preprocess_files(const std::vector<std::string>& p
         files[i].error = fmt::format("{}: {}", paths[i], error.what());
       }
     }
-  });
+  };
+  std::vector<std::jthread> workers;
+  const auto threads = std::min(static_cast<size_t>(at::get_num_threads()), paths.size());
+  for (size_t i = 1; i < threads; ++i) workers.emplace_back(work);
+  work();
+  workers.clear();  // waits
   return files;
 }
 

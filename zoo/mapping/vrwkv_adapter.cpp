@@ -18,17 +18,19 @@ namespace {
 using models::AdapterVariant;
 using models::VRWKVAdapterOptions;
 
-// The published adapters' norms stand ahead of the mixes in the smallest, behind them in the others.
+// Where the configuration doesn't say. Upstream's own, which has the model's type, leaves out what is as it is by
+// default; without it, sizes are the rule: the norms of the smallest published adapter stand ahead of the mixes, those
+// of the others behind them.
 bool adapter_post_norm(const Checkpoint& file, int64_t width, bool six, Config& config) {
   const bool given = config.flag("post_norm", true) == config.flag("post_norm", false);
-  const bool published = !six && (width == 192 || width == 384 || width == 768 || width == 1024);
-  if (!given && !published) {
+  if (given || !config.text("type", "").empty()) return false;
+  if (six || (width != 192 && width != 384 && width != 768 && width != 1024)) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}: an adapter of a size that is not published, whose tensors don't tell where its norms "
                             "stand: give it as configuration, {{\"post_norm\": true}} or false",
                             file.path()));
   }
-  return config.flag("post_norm", width != 192);
+  return width != 192;
 }
 
 // Rows of a matrix as a share of the width; upstream rounds the share that it is configured with down.

@@ -29,9 +29,10 @@ std::vector<int64_t> ClipTokenizer::encode(std::string_view bytes) const {
 }
 
 std::vector<int64_t> ClipTokenizer::encode_row(std::string_view text, int64_t context_length) const {
-  if (context_length < 2) {
+  constexpr int64_t kLongest = 1 << 20;
+  if (context_length < 2 || context_length > kLongest) {
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("clip tokenizer: a row has at least its start and its end, not {} tokens", context_length));
+                fmt::format("clip tokenizer: context_length must be in 2..{}, got {}", kLongest, context_length));
   }
   const auto length = static_cast<std::size_t>(context_length);
   std::vector<int64_t> row = encode(text);

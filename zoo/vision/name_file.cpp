@@ -39,23 +39,18 @@ std::string parse_name(const nlohmann::json& value, const std::string& where) {
   return name;
 }
 
-// {"index": 0, "wnid": "n01440764", "name": "tench, Tinca tinca"}, ...: in the order of the indices.
-std::vector<ClassNames> parse_synsets(const nlohmann::json& list, const std::string& where) {
+// {"index": 0, "name": "tench, Tinca tinca"}, ..., in any order: every class once.
+std::vector<ClassNames> parse_numbered(const nlohmann::json& list, const std::string& where) {
   std::vector<ClassNames> classes(list.size());
-  std::map<std::string, size_t> seen;
   for (const auto& item : list) {
-    if (!item.is_object() || !item.contains("name") || !item.contains("wnid") || !item.contains("index") ||
-        !item["index"].is_number_unsigned() || item["index"].get<uint64_t>() >= classes.size()) {
-      throw Error(ErrorCode::corrupt_file,
-                  fmt::format("{}: expected {{\"index\" below {}, \"wnid\", \"name\"}}, got {}", where, classes.size(),
-                              printable(item.dump())));
+    if (!item.is_object() || !item.contains("name") || !item.contains("index") || !item["index"].is_number_unsigned() ||
+        item["index"].get<uint64_t>() >= classes.size()) {
+      throw Error(ErrorCode::corrupt_file, fmt::format("{}: expected {{\"index\" below {}, \"name\"}}, got {}", where,
+                                                       classes.size(), printable(item.dump())));
     }
     const auto index = item["index"].get<size_t>();
-    const std::string id = parse_name(item["wnid"], where);
-    if (!classes[index].empty() || !seen.emplace(id, index).second) {
-      throw Error(ErrorCode::corrupt_file,
-                  fmt::format("{}: class {} ({}) is there twice", where, index, printable(id)));
-    }
+    if (!classes[index].empty())
+      throw Error(ErrorCode::corrupt_file, fmt::format("{}: class {} is there twice", where, index));
     classes[index] = {parse_name(item["name"], where)};
   }
   return classes;
@@ -97,7 +92,7 @@ std::vector<std::string> read_lines(const std::filesystem::path& path) {
 }
 
 std::vector<ClassNames> parse_classes(const nlohmann::json& list, const std::string& where) {
-  if (require_list(list, where).front().is_object()) return parse_synsets(list, where);
+  if (require_list(list, where).front().is_object()) return parse_numbered(list, where);
   std::vector<ClassNames> classes;
   for (const auto& item : list) {
     classes.push_back(item.is_array() ? parse_texts(item, where) : ClassNames{parse_name(item, where)});
@@ -129,7 +124,7 @@ std::vector<ClassNames> read_classes(const std::filesystem::path& path) {
   if (is_json(path)) {
     const nlohmann::json list = read_json(path);
     classes = parse_classes(list, path.string());
-    if (list.front().is_object()) return classes;  // told apart by their ids: WordNet has two synsets "crane"
+    if (list.front().is_object()) return classes;  // told apart by their indices: WordNet has two synsets "crane"
   } else {
     for (std::string& line : read_lines(path)) classes.push_back({std::move(line)});
   }

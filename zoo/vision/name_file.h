@@ -20,7 +20,7 @@ nlohmann::json read_json(const std::filesystem::path& path);
 // The lines without the spaces around them, and without those that are empty.
 std::vector<std::string> read_lines(const std::filesystem::path& path);
 
-// A list of names, of lists of synonyms, or of objects {"index", "wnid", "name"}. `where` begins messages.
+// A list of names, of lists of synonyms, or of objects {"index", "name"}. `where` begins messages.
 std::vector<ClassNames> parse_classes(const nlohmann::json& list, const std::string& where);
 std::vector<std::string> parse_texts(const nlohmann::json& list, const std::string& where);
 

@@ -50,7 +50,8 @@ PartialEmbeddings::PartialEmbeddings(const std::string& output, const std::strin
 }
 
 PartialEmbeddings::~PartialEmbeddings() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (places_.empty()) ::unlink(path_.c_str());  // nothing to go on from
+  ::close(descriptor_);
 }
 
 void PartialEmbeddings::read_records(std::string_view head) {

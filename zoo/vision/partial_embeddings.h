@@ -20,7 +20,7 @@ class PartialEmbeddings {
   // Opens what an earlier run left, or begins. origin: one line that two runs share only when they give the same
   // vectors for the same names; a file of another origin is refused, and so is one that another process writes.
   WKV_API PartialEmbeddings(const std::string& output, const std::string& origin, int64_t width);
-  WKV_API ~PartialEmbeddings();
+  WKV_API ~PartialEmbeddings();  // without records the file goes, too
   PartialEmbeddings(const PartialEmbeddings&) = delete;
   PartialEmbeddings& operator=(const PartialEmbeddings&) = delete;
 

@@ -85,7 +85,8 @@ WKV_API at::Tensor bi_wkv6(const at::Tensor& r, const at::Tensor& k, const at::T
 // Quad-directional shift of Vision-RWKV (arXiv 2403.02308, section 3.3): x [B, height * width + cls_tokens, C]; channel
 // group i = 0..3, [int(C gamma i), int(C gamma (i + 1))), takes its value from the left, right, upper, lower neighbour
 // at the distance `shift`, zero outside; the other channels and the class tokens (the last) are copied. With head_size
-// > 0 the groups are taken within each head.
+// > 0 the groups are taken within each head. gamma is up to 1/2: above 1/4 the last groups get what is left, at 1/2
+// there are left and right neighbours only.
 WKV_API at::Tensor q_shift(const at::Tensor& x, int64_t height, int64_t width, double gamma = 0.25, int64_t shift = 1,
                            int64_t head_size = 0, int64_t cls_tokens = 0);
 

@@ -25,7 +25,8 @@ WKV_API void require_pipeline(const std::string& pipeline);
 WKV_API at::Tensor preprocess(std::string_view bytes, const std::string& name, const std::string& pipeline);
 WKV_API at::Tensor preprocess_file(const std::string& path, const std::string& pipeline);
 
-// Many files at once, on all of PyTorch's threads: each one's image or, where it failed, one line that names the file.
+// Many files at once, on as many threads as PyTorch has: each one's image or, where it failed, one line that names the
+// file.
 struct PreprocessedFile {
   at::Tensor image;
   std::string error;  // empty: none

@@ -12,7 +12,7 @@ namespace wkv::zoo {
 using ClassNames = std::vector<std::string>;
 
 // The classes in the order of their indices, from the first of these that `labels` is:
-//   a file     .json: a list of names, of lists of synonyms, or of objects {"index", "wnid", "name"}; others: one name
+//   a file     .json: a list of names, of lists of synonyms, or of objects {"index", "name"}; others: one name
 //   a
 //              line
 //   a list     names separated by commas
@@ -20,7 +20,7 @@ using ClassNames = std::vector<std::string>;
 //   NAME.txt
 //              ("imagenet1k"), in $WKV_LABELS, else in $XDG_DATA_HOME/wkv/labels (by default ~/.local/share/wkv/labels)
 // Throws wkv::Error for what is none of them, for an empty name, and for a name that is there twice, except in
-// published sets (imagenet has two classes "missile") and in objects, which the identity of their synsets tells apart.
+// published sets (imagenet has two classes "missile") and in objects, which their indices tell apart.
 WKV_API std::vector<ClassNames> load_labels(const std::string& labels);
 
 // Templates, in which "{}" stands for the name, from the first of these that `templates` is: a template itself, a file
