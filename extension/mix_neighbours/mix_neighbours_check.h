@@ -1,4 +1,4 @@
-// What _mix_neighbours refuses, for its kernels and their meta functions.
+// What _mix_neighbours refuses, for its kernels and meta functions.
 #pragma once
 #include <optional>
 

@@ -50,8 +50,8 @@ void mix_neighbours_forward(const MixNeighboursInputs& in, const MixNeighboursTo
   });
 }
 
-//   dx_t = sum_m g[m]_t (1 - mix[m]_t) + g[m]_s mix[m]_s, s: whose neighbour t is,   dmix[m] = sum_t g[m]_t (x'_t -
-//   x_t)
+//   dx_t = sum_m g[m]_t (1 - mix[m]_t) + g[m]_s mix[m]_s,   s: the token whose neighbour t is
+//   dmix[m] = sum_t g[m]_t (x'_t - x_t)
 template <class io_t>
 void mix_neighbours_backward(const MixNeighboursInputs& in, const MixNeighboursToken& token,
                              const MixNeighboursGradients& grad) {

@@ -65,11 +65,15 @@ OpCase mix_neighbours_case(bool with_changes) {
 const OpCaseRow kRow(mix_neighbours_case(false)), kRowWithChanges(mix_neighbours_case(true));
 
 const Shift kShifts[] = {
-    {.height = 5, .width = 6, .gamma = 0},       {.height = 5, .width = 6, .gamma = 0.125},
+    {.height = 5, .width = 6, .gamma = 0},
+    {.height = 5, .width = 6, .gamma = 0.125},
     {.height = 1, .width = 30, .gamma = 0.5},
-    {.height = 5, .width = 6, .distance = 0},    {.height = 5, .width = 6, .distance = 2},
-    {.height = 6, .width = 5, .distance = 5},    {.height = 1, .width = 30, .distance = 7},
-    {.height = 5, .width = 6, .distance = 100},  {.height = 4, .width = 7, .head_size = 12, .cls_tokens = 2},
+    {.height = 5, .width = 6, .distance = 0},
+    {.height = 5, .width = 6, .distance = 2},
+    {.height = 6, .width = 5, .distance = 5},
+    {.height = 1, .width = 30, .distance = 7},
+    {.height = 5, .width = 6, .distance = 100},
+    {.height = 4, .width = 7, .head_size = 12, .cls_tokens = 2},
     {.height = 0, .width = 3, .cls_tokens = 30},
 };
 
