@@ -29,7 +29,7 @@ def draw(colour, disc, generator):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     folder, generator = tmp_path_factory.mktemp("images"), torch.Generator().manual_seed(3)
-    for part, number in [("train", 20), ("test", 10)]:
+    for part, number in [("train", 10), ("test", 5)]:
         for name, look in CLASSES.items():
             (folder / part / name).mkdir(parents=True)
             for i in range(number):
@@ -52,7 +52,7 @@ def probe():
 
 def run(*arguments):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "zoo/python")}
-    command = [sys.executable, SCRIPT, *map(str, arguments)]
+    command = [sys.executable, SCRIPT, "--iterations", "50", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
@@ -61,7 +61,7 @@ def test_folders_of_images(folders, checkpoint):
     done = run("--model", checkpoint, "--train", train, "--test", test)
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("test: ") and "of 30 images" in last
+    assert last.startswith("test: ") and "of 15 images" in last
     assert float(last.split()[1].rstrip("%")) > 60  # a third by chance
 
 
