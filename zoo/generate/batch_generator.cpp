@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
@@ -11,6 +10,7 @@
 #include <exception>
 #include <unordered_map>
 
+#include "core/parallel.h"
 #include "generate/text_run.h"
 #include "wkv/error.h"
 #include "wkv/zoo/generate_batch.h"
@@ -137,16 +137,13 @@ struct BatchGenerator::Batch {
   std::vector<std::optional<int64_t>> draw(const at::Tensor& logits) const {
     const at::Tensor rows = logits.to(at::kCPU);
     std::vector<std::optional<int64_t>> tokens(active.size());
-    at::parallel_for(0, static_cast<int64_t>(active.size()), 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        const auto index = static_cast<std::size_t>(i);
-        Text& t = text(active[index]);
-        try {
-          tokens[index] = t.run.draw(rows[i]);
-        } catch (const Error&) {
-          t.failure = std::current_exception();
-          t.run.result.finish_reason = "error";
-        }
+    for_each_in_parallel(active.size(), [&](std::size_t i) {
+      Text& t = text(active[i]);
+      try {
+        tokens[i] = t.run.draw(rows[static_cast<int64_t>(i)]);
+      } catch (const Error&) {
+        t.failure = std::current_exception();
+        t.run.result.finish_reason = "error";
       }
     });
     return tokens;

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "image/rgb_image.h"
+#include "wkv/export.h"
 #include "wkv/zoo/decode_rules.h"
 
 namespace wkv::zoo {
@@ -12,6 +13,6 @@ namespace wkv::zoo {
 RgbImage decode_jpeg(std::string_view bytes, const std::string& name, DecodeRules rules);
 
 // The EXIF data, from the TIFF header on; empty where there are none.
-std::string_view jpeg_exif(std::string_view bytes);
+WKV_API std::string_view jpeg_exif(std::string_view bytes);
 
 }  // namespace wkv::zoo

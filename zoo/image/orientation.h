@@ -3,14 +3,15 @@
 #include <string_view>
 
 #include "image/rgb_image.h"
+#include "wkv/export.h"
 
 namespace wkv::zoo {
 
 // 1 to 8; exif: a TIFF header and what follows it. 1, the image as it is stored, where there is no such tag, or another
 // value.
-int exif_orientation(std::string_view exif);
+WKV_API int exif_orientation(std::string_view exif);
 
 // The image as it is meant to be seen.
-RgbImage turned_upright(RgbImage image, int orientation);
+WKV_API RgbImage turned_upright(RgbImage image, int orientation);
 
 }  // namespace wkv::zoo

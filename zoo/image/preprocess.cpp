@@ -1,14 +1,12 @@
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <memory>
-#include <thread>
 
+#include "core/parallel.h"
 #include "image/decode.h"
 #include "image/limits.h"
 #include "image/pipeline.h"
@@ -76,24 +74,15 @@ at::Tensor preprocess_file(const std::string& path, const std::string& pipeline)
 std::vector<PreprocessedFile> preprocess_files(const std::vector<std::string>& paths, const std::string& pipeline) {
   const Pipeline parsed = parse_pipeline(pipeline);
   std::vector<PreprocessedFile> files(paths.size());
-  // Threads of our own: at::parallel_for uses more than one only in what is compiled with OpenMP.
-  std::atomic<size_t> next = 0;
-  const auto work = [&] {
-    for (size_t i = next++; i < paths.size(); i = next++) {
-      try {
-        files[i].image = preprocess_file(paths[i], parsed);
-      } catch (const Error& error) {
-        files[i].error = error.what();
-      } catch (const std::exception& error) {  // no memory
-        files[i].error = fmt::format("{}: {}", paths[i], error.what());
-      }
+  for_each_in_parallel(paths.size(), [&](size_t i) {
+    try {
+      files[i].image = preprocess_file(paths[i], parsed);
+    } catch (const Error& error) {
+      files[i].error = error.what();
+    } catch (const std::exception& error) {  // no memory
+      files[i].error = fmt::format("{}: {}", paths[i], error.what());
     }
-  };
-  std::vector<std::jthread> workers;
-  const auto threads = std::min(static_cast<size_t>(at::get_num_threads()), paths.size());
-  for (size_t i = 1; i < threads; ++i) workers.emplace_back(work);
-  work();
-  workers.clear();  // waits
+  });
   return files;
 }
 
@@ -119,7 +108,8 @@ at::Tensor resize_bicubic(const at::Tensor& image, int64_t height, int64_t width
   RgbImage source(image.size(0), image.size(1));
   std::copy_n(contiguous.const_data_ptr<uint8_t>(), contiguous.numel(), source.pixels.get());
   Planes planes = resize_part(source, height, width, {0, height}, {0, width});
-  return at::from_blob(planes.values.get(), {3, height, width}, at::kByte).permute({1, 2, 0}).contiguous();
+  const at::Tensor channels_first = at::from_blob(planes.values.get(), {3, height, width}, at::kByte);
+  return channels_first.permute({1, 2, 0}).clone(at::MemoryFormat::Contiguous);
 }
 
 }  // namespace wkv::zoo

@@ -1,14 +1,13 @@
 #include "io/zip_reader.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <optional>
 #include <string>
 
+#include "core/parallel.h"
 #include "io/crc32.h"
 #include "io/printable.h"
 #include "wkv/error.h"
@@ -181,14 +180,11 @@ void ZipReader::check(std::vector<const ZipEntry*> entries) const {
   if (!has_checksums_) return;
   // Every thread takes the largest that is left.
   std::ranges::sort(entries, std::ranges::greater{}, [](const ZipEntry* entry) { return entry->data.size(); });
-  const auto threads = std::min<int64_t>(at::get_num_threads(), static_cast<int64_t>(entries.size()));
-  std::atomic<size_t> next = 0;
-  at::parallel_for(0, threads, /*grain_size=*/1, [&](int64_t, int64_t) {
-    for (size_t i = next++; i < entries.size(); i = next++)
-      if (crc32(entries[i]->data) != entries[i]->checksum)
-        throw Error(ErrorCode::checksum,
-                    fmt::format("{}: the bytes of {} do not match their checksum: the file is damaged, get it again",
-                                path_, printable(entries[i]->name)));
+  for_each_in_parallel(entries.size(), [&](size_t i) {
+    if (crc32(entries[i]->data) != entries[i]->checksum)
+      throw Error(ErrorCode::checksum,
+                  fmt::format("{}: the bytes of {} do not match their checksum: the file is damaged, get it again",
+                              path_, printable(entries[i]->name)));
   });
 }
 
