@@ -137,7 +137,7 @@ struct BatchGenerator::Batch {
   std::vector<std::optional<int64_t>> draw(const at::Tensor& logits) const {
     const at::Tensor rows = logits.to(at::kCPU);
     std::vector<std::optional<int64_t>> tokens(active.size());
-    for_each_in_parallel(active.size(), [&](std::size_t i) {
+    zoo::for_each_in_parallel(active.size(), [&](std::size_t i) {
       Text& t = text(active[i]);
       try {
         tokens[i] = t.run.draw(rows[static_cast<int64_t>(i)]);
