@@ -13,7 +13,8 @@ void add_tokenize(CLI::App& app) {
   auto* command = app.add_subcommand("tokenize", "Print a text's tokens");
   auto arguments = std::make_shared<TokenizeArguments>();
   command
-      ->add_option("TOKENIZER", arguments->tokenizer, "bytes, world, gpt-neox-20b, gpt2, clip, or the path of a vocabulary")
+      ->add_option("TOKENIZER", arguments->tokenizer,
+                   "bytes, world, gpt-neox-20b, gpt2, clip, or the path of a vocabulary")
       ->required();
   command->add_option("--text", arguments->text, "The text file; -: standard input")->capture_default_str();
   command->callback([arguments] {
