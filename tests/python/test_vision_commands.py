@@ -383,3 +383,16 @@ def test_an_evaluation_goes_on_without_images_that_fail(clip, photos, vocabulary
     report = json.loads(out)
     assert report["images"] == 1 and report["failed"] == [str(text)]
     assert errors[-1] == f"wkv: 1 of 2 failed: {text}"
+
+
+# info
+
+
+def test_info_names_the_tokenizer_of_a_model_of_texts(clip, classifier):
+    assert json.loads(text_of("info", clip, "--json"))["tokenizer"] == "clip"
+    assert json.loads(text_of("info", classifier, "--json"))["tokenizer"] == ""
+
+
+def test_info_tells_no_state_of_a_model_without_one(clip, classifier):
+    for model in (clip, classifier):
+        assert "state" not in [line.split()[0] for line in text_of("info", model).splitlines()]

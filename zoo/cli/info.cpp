@@ -43,9 +43,12 @@ void run_info(const InfoArguments& arguments) {
   line("parameters", fmt::format("{} ({:.2f} million)", d.parameters, static_cast<double>(d.parameters) * 1e-6));
   for (const auto& [dtype, count] : d.dtypes) line("dtype", fmt::format("{} ({} values)", dtype, count));
   line("container", d.container);
-  line("state", fmt::format("{} bytes a sequence", d.state_bytes));
-  line("tokenizer",
-       d.tokenizer.empty() ? "unknown: name one with --tokenizer" : d.tokenizer + " (by the size of the vocabulary)");
+  if (d.state_bytes > 0) line("state", fmt::format("{} bytes a sequence", d.state_bytes));
+  if (!d.tokenizer.empty()) {
+    line("tokenizer", d.tokenizer + " (by the size of the vocabulary)");
+  } else if (d.state_bytes > 0) {
+    line("tokenizer", "unknown: name one with --tokenizer");
+  }
   if (!d.unused_tensors.empty()) line("not used", fmt::format("{}", fmt::join(d.unused_tensors, ", ")));
   if (!d.unknown_config_keys.empty()) line("unknown keys", fmt::format("{}", fmt::join(d.unknown_config_keys, ", ")));
   if (arguments.model == zoo::kEmbeddedModel)

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "mapping/match.h"
+#include "wkv/models/rwkv_clip.h"
 #include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
@@ -64,6 +65,8 @@ Description describe(const std::string& path, const LoadOptions& options) {
     for (const auto& entry : language_model->initial_state(1).entries)
       d.state_bytes += static_cast<int64_t>(entry.tensor.nbytes());
     d.tokenizer = guess_tokenizer(language_model->vocab_size());
+  } else if (const auto* clip = dynamic_cast<const models::RWKVCLIPImpl*>(matched.model.get())) {
+    d.tokenizer = guess_tokenizer(clip->options().vocab);
   }
   return d;
 }
