@@ -28,7 +28,7 @@ def test_a_context_length_makes_a_row(clip):
 
 
 def test_a_row_needs_two_tokens(clip):
-    with pytest.raises(ValueError, match="start and its end, not 1"):
+    with pytest.raises(ValueError, match="context_length must be in 2..1048576, got 1"):
         clip.encode("a cat", context_length=1)
 
 

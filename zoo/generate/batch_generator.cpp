@@ -10,7 +10,6 @@
 #include <exception>
 #include <unordered_map>
 
-#include "core/parallel.h"
 #include "generate/text_run.h"
 #include "wkv/error.h"
 #include "wkv/zoo/generate_batch.h"
@@ -137,7 +136,7 @@ struct BatchGenerator::Batch {
   std::vector<std::optional<int64_t>> draw(const at::Tensor& logits) const {
     const at::Tensor rows = logits.to(at::kCPU);
     std::vector<std::optional<int64_t>> tokens(active.size());
-    zoo::for_each_in_parallel(active.size(), [&](std::size_t i) {
+    for (std::size_t i = 0; i < active.size(); ++i) {
       Text& t = text(active[i]);
       try {
         tokens[i] = t.run.draw(rows[static_cast<int64_t>(i)]);
@@ -145,7 +144,7 @@ struct BatchGenerator::Batch {
         t.failure = std::current_exception();
         t.run.result.finish_reason = "error";
       }
-    });
+    }
     return tokens;
   }
 

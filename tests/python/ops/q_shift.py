@@ -25,7 +25,7 @@ CASE = OpCase(
     refused={
         "height": (-1, 0, 6, 2**31, 2**40, 2**62, -(2**62)),
         "width": (-1, 0, 2, 2**31, 2**40, 2**62, -(2**62)),
-        "gamma": (-0.1, 0.3, math.inf, -math.inf, math.nan),
+        "gamma": (-0.1, 0.6, math.inf, -math.inf, math.nan),
         "shift": (-1, -(2**40)),
         "head_size": (-1, 3, 2**40),
         "cls_tokens": (-1, 1, 2**40, 2**62),
