@@ -5,25 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "embedded/embed.h"
 #include "io/safetensors_reader.h"
 #include "wkv/zoo/load.h"
-
-// The assembler puts a file's bytes between two symbols of the read-only data.
-#define WKV_EMBED(symbol, file)           \
-  __asm__(                                \
-      ".pushsection .rodata\n"            \
-      ".hidden " #symbol                  \
-      "\n"                                \
-      ".hidden " #symbol                  \
-      "_end\n"                            \
-      ".global " #symbol                  \
-      "\n"                                \
-      ".global " #symbol "_end\n" #symbol \
-      ":\n"                               \
-      ".incbin \"" file "\"\n" #symbol    \
-      "_end:\n"                           \
-      ".popsection\n");                   \
-  extern "C" const char symbol[], symbol##_end[]
 
 WKV_EMBED(wkv_embedded_model, WKV_EMBEDDED_FOLDER "/kjv-rwkv7.safetensors");
 WKV_EMBED(wkv_embedded_card, WKV_EMBEDDED_FOLDER "/kjv-rwkv7.json");
