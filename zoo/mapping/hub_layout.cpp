@@ -13,16 +13,22 @@ namespace {
 
 // A new layout adds its mapping/<family>_<package>.cpp and a row here.
 std::span<const HubLayout> hub_layouts() {
-  static const HubLayout all[] = {rwkv_transformers_layout};
+  static const HubLayout all[] = {rwkv_transformers_layout, rwkv6_fla_layout, rwkv7_fla_layout, based_hub_layout};
   return all;
 }
 
 }  // namespace
 
 void from_hub_layout(Checkpoint& checkpoint, Config& config) {
-  const auto layout =
-      std::ranges::find_if(hub_layouts(), [&](const HubLayout& known) { return known.matches(checkpoint); });
-  if (layout == hub_layouts().end()) return;
+  const auto layout = std::ranges::find_if(
+      hub_layouts(), [&](const HubLayout& known) { return known.matches && known.matches(checkpoint); });
+  if (layout == hub_layouts().end()) {
+    if (!checkpoint.has_prefix("model.layers.")) return;
+    throw Error(ErrorCode::unsupported_format,
+                fmt::format("{}: a model of another package, of model_type {}: not supported, only rwkv6 and rwkv7 of "
+                            "flash-linear-attention are",
+                            checkpoint.path(), config.text("model_type", "unknown")));
+  }
   if (!checkpoint.quantization().empty()) {
     throw Error(
         ErrorCode::unsupported_format,

@@ -11,7 +11,7 @@
 namespace wkv::zoo {
 
 struct HubLayout {
-  // Are these the layout's names?
+  // Are these the layout's names? Null, with `read`: the names are the published ones.
   bool (*matches)(const Checkpoint& checkpoint);
   // The tensors under the published names. Of the configuration it reads what that depends on, checks the rest of the
   // package's keys, and fills in what the family reads. Throws wkv::Error.
@@ -21,6 +21,9 @@ struct HubLayout {
 };
 
 extern const HubLayout rwkv_transformers_layout;
+extern const HubLayout rwkv6_fla_layout;
+extern const HubLayout rwkv7_fla_layout;
+extern const HubLayout based_hub_layout;
 
 // Gives a checkpoint in one of these layouts the published names; leaves any other as it is. Throws wkv::Error for a
 // known layout's variant that no family is.
