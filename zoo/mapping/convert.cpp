@@ -152,8 +152,24 @@ LazyTensor in_dtype(LazyTensor tensor, at::ScalarType dtype, std::vector<std::st
   return tensor;
 }
 
-void write_hub_folder(const std::string& output, const nlohmann::ordered_json& config, std::vector<LazyTensor> tensors,
+// As PyTorch calls the dtype of most of the weights; packages of the hub read it in config.json.
+std::string hub_dtype(const std::vector<LazyTensor>& tensors) {
+  const auto largest = std::ranges::max_element(tensors, {}, &LazyTensor::nbytes);
+  switch (largest->dtype) {
+    case at::kDouble:
+      return "float64";
+    case at::kHalf:
+      return "float16";
+    case at::kBFloat16:
+      return "bfloat16";
+    default:
+      return "float32";
+  }
+}
+
+void write_hub_folder(const std::string& output, nlohmann::ordered_json config, std::vector<LazyTensor> tensors,
                       uint64_t shard_bytes) {
+  config["torch_dtype"] = hub_dtype(tensors);
   AtomicFolder folder(output);
   AtomicFile file(folder.path() / "config.json");
   file.write(config.dump(2) + "\n");
@@ -212,7 +228,7 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
 
   switch (container) {
     case Container::hub_folder:
-      write_hub_folder(output, hub_config, std::move(tensors), options.shard_bytes);
+      write_hub_folder(output, std::move(hub_config), std::move(tensors), options.shard_bytes);
       break;
     case Container::pth:
       write_pth(output, std::move(tensors));
