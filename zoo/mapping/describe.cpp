@@ -41,7 +41,7 @@ std::string guess_tokenizer(int64_t vocab_size) {
 }
 
 Description describe(const std::string& path, const LoadOptions& options) {
-  const Checkpoint checkpoint = open_checkpoint(path);
+  Checkpoint checkpoint = open_checkpoint(path);
   Config config = read_config(options.config, path);
   const MatchedModel matched = match(checkpoint, options.family, config);
 
