@@ -39,7 +39,7 @@ void add_convert(CLI::App& app) {
       app.add_subcommand("convert", "Rewrite a checkpoint as .safetensors, .pth or a folder of the model hub");
   auto arguments = std::make_shared<ConvertArguments>();
   zoo::ConvertOptions& options = arguments->options;
-  command->add_option("IN", arguments->input, "A checkpoint (.pth, .safetensors, a folder)")->required();
+  command->add_option("IN", arguments->input, kModelHelp)->required();
   command->add_option("OUT", arguments->output, "The file to write, .safetensors or .pth; a new folder with --to hf")
       ->required();
   add_dtype(*command, arguments->dtype);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "io/file_system.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -18,30 +19,8 @@ namespace {
 
 constexpr std::string_view kTemporarySuffix = ".tmp";
 
-ErrorCode code_of_errno(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return ErrorCode::disk_full;
-    case ENOENT:
-    case ENOTDIR:
-      return ErrorCode::not_found;
-    default:
-      return ErrorCode::invalid_argument;
-  }
-}
-
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : ".";
-}
-
-// A rename reaches the disk with its folder. Some file systems cannot flush folders; the file itself is safe by then.
-void flush_folder(const std::filesystem::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);
-  ::close(descriptor);
 }
 
 // Is this "<name of the target>.<process>-<number>.tmp"?

@@ -17,7 +17,7 @@
 #include "io/sharded_writer.h"
 #include "mapping/conversion.h"
 #include "mapping/hub_layout.h"
-#include "mapping/match.h"
+#include "mapping/named_checkpoint.h"
 #include "mapping/quantization.h"
 #include "wkv/error.h"
 #include "wkv/ops.h"
@@ -189,15 +189,15 @@ std::vector<std::string> convert_targets() {
 ConvertReport convert(const std::string& path, const std::string& output, const ConvertOptions& options) {
   const Conversion* conversion = conversion_to(options.to);
   const Container container = container_of(output, options.to);
-  Checkpoint checkpoint = open_checkpoint(path);
-  Config config = read_config(options.config, path);
+  NamedCheckpoint named(path, options.config, options.progress);
+  Checkpoint& checkpoint = named.checkpoint;
   const std::string quantization = wanted_quantization(checkpoint, options.quantize, options.dtype);
   if (!quantization.empty() && (conversion || container != Container::safetensors)) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}: {} is not made in {}, only .safetensors files of the same model are", path, output,
                             quantization));
   }
-  const MatchedModel matched = match(checkpoint, /*forced_family=*/{}, config);
+  const MatchedModel matched = named.match();
   ConvertReport report{.family = matched.family->name};
   if (conversion && report.family != conversion->source_family) {
     throw Error(ErrorCode::unsupported_format, fmt::format("{}: a model of family {}, but {} is made from {}", path,
