@@ -28,6 +28,7 @@ void add_zero_shot(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_verify(CLI::App& app);
 
 // What MODEL may be.
 inline constexpr const char* kModelHelp =
