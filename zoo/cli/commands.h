@@ -17,6 +17,7 @@ void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_score(CLI::App& app);
+void add_list(CLI::App& app);
 void add_info(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_train(CLI::App& app);

@@ -174,9 +174,12 @@ def _handle_of(state: State | None):
 _KINDS = {"language": LanguageModel, "vision": VisionModel, "clip": ClipModel}
 
 
-def list_models() -> list[str]:
-    """The names that `load` knows beside paths."""
-    return ["embedded"]
+def list_models(pattern: str = "*") -> list[dict]:
+    """The cards of the models whose name, or an alias, matches the pattern (`*` and `?`), by name.
+
+    A card has "name", "family", "parameters", "figures", "verified", ...: docs/adding.md says what each key means.
+    """
+    return [json.loads(card) for card in classes().Catalogue.list_models(pattern)]
 
 
 def load(
@@ -201,7 +204,7 @@ def load(
         config = json.dumps(config)
     else:
         config = existing(config)
-    path = path_or_name if path_or_name in list_models() else existing(path_or_name)
+    path = path_or_name if path_or_name == "embedded" else existing(path_or_name)
     quantize = dtype if isinstance(dtype, str) else ""
     handle = classes().Model.load(path, config, family or "", None if quantize else dtype, quantize)
     return _KINDS[handle.kind()](handle).to(device)
