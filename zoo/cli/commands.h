@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "wkv/zoo/catalogue.h"
 #include "wkv/zoo/chat.h"
 #include "wkv/zoo/generate.h"
 #include "wkv/zoo/load.h"
@@ -29,6 +30,9 @@ void add_zero_shot(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
+
+// Whether every file of a card is on this machine.
+bool is_cached(const zoo::Card& card);
 
 // What MODEL may be.
 inline constexpr const char* kModelHelp =

@@ -2,11 +2,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "wkv/zoo/catalogue.h"
 
 namespace wkv::cli {
 namespace {
@@ -125,39 +123,24 @@ std::string as_text(const zoo::Card& card, const ordered_json& fetched) {
   return lines.text();
 }
 
-// Where the model of a card is on this machine; none: it must be fetched first.
-std::optional<std::string> local_path(const zoo::Card& card) {
-  if (card.files.empty()) return zoo::kEmbeddedModel;
-  const auto cached = zoo::cached(card.files[0]);
-  return cached ? std::optional(cached->string()) : std::nullopt;
-}
-
-void show_path(const InfoArguments& arguments) {
-  const zoo::Description d = zoo::describe(arguments.model, {.config = arguments.config});
-  print(arguments.json ? as_json(d).dump(2) + "\n" : as_text(d));
-}
-
-void show_card(const InfoArguments& arguments, const zoo::Card& card) {
-  const auto path = local_path(card);
+// Of a name nothing is fetched: its file is described where it is here.
+void run_info(const InfoArguments& arguments) {
+  const auto card = zoo::card_of(arguments.model);
+  const bool here = !card || is_cached(*card);
   std::optional<zoo::Description> d;
-  if (path) d = zoo::describe(*path, {.config = arguments.config.empty() ? card.config : arguments.config});
-  const ordered_json fetched = fetched_files(card);
+  if (here) d = zoo::describe(arguments.model, {.config = arguments.config});
+  const ordered_json fetched = card ? fetched_files(*card) : ordered_json();
   if (arguments.json) {
     ordered_json json = d ? as_json(*d) : ordered_json::object();
-    json["card"] = ordered_json::parse(card.json);
-    json["fetched"] = fetched;
+    if (card) json.update({{"card", ordered_json::parse(card->json)}, {"fetched", fetched}});
     print(json.dump(2) + "\n");
-  } else {
-    print(as_text(card, fetched) + (d ? "\n" + as_text(*d) : ""));
+    return;
   }
-}
-
-void run_info(const InfoArguments& arguments) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(arguments.model, ignored)) {
-    if (const auto card = zoo::find_card(arguments.model)) return show_card(arguments, *card);
-  }
-  show_path(arguments);
+  std::string text;
+  if (card) text += as_text(*card, fetched);
+  if (card && d) text += "\n";
+  if (d) text += as_text(*d);
+  print(text);
 }
 
 }  // namespace
@@ -165,10 +148,7 @@ void run_info(const InfoArguments& arguments) {
 void add_info(CLI::App& app) {
   auto* command = app.add_subcommand("info", "A model's card, and a checkpoint's family, sizes, dtype and state");
   auto arguments = std::make_shared<InfoArguments>();
-  command
-      ->add_option("MODEL", arguments->model,
-                   "A name of the catalogue (wkv list), or a checkpoint (.pth, .safetensors, a folder)")
-      ->required();
+  command->add_option("MODEL", arguments->model, kModelHelp)->required();
   command->add_option("--config", arguments->config,
                       "Configuration that shapes can't tell: JSON, or the path of a JSON file");
   command->add_flag("--json", arguments->json, "One JSON object instead of lines");

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "wkv/zoo/catalogue.h"
 
 namespace wkv::cli {
 namespace {
@@ -33,10 +32,6 @@ std::string short_count(std::optional<int64_t> parameters) {
   if (!parameters) return "-";
   const auto value = static_cast<double>(*parameters);
   return value < 1e9 ? fmt::format("{:.1f}M", value * 1e-6) : fmt::format("{:.2f}B", value * 1e-9);
-}
-
-bool is_cached(const zoo::Card& card) {
-  return std::ranges::all_of(card.files, [](const auto& file) { return zoo::cached(file).has_value(); });
 }
 
 using Row = std::array<std::string, 6>;
@@ -78,6 +73,10 @@ void run_list(const ListArguments& arguments) {
 }
 
 }  // namespace
+
+bool is_cached(const zoo::Card& card) {
+  return std::ranges::all_of(card.files, [](const auto& file) { return zoo::cached(file).has_value(); });
+}
 
 void add_list(CLI::App& app) {
   auto* command = app.add_subcommand("list", "The models that are known by name");

@@ -105,11 +105,8 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def_static("load", bound(&Tokenizer::load));
   define_language(m, model);
   define_vision(m, model);
-<<<<<<< HEAD
   define_catalogue(m);
-=======
   define_download(m);
->>>>>>> v-names
 }
 
 }  // namespace
