@@ -99,7 +99,8 @@ Catalogue::Catalogue(std::string_view embedded, const fs::path& folder) {
   add(std::exchange(data, {}));
   if (folder.empty()) return;
 
-  if (!fs::is_directory(folder)) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
     throw Error(ErrorCode::not_found, fmt::format("WKV_CARDS: {} is not a folder", folder.string()));
   }
   for (const fs::path& file : json_files(folder))

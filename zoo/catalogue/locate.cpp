@@ -78,6 +78,8 @@ std::vector<std::string> nearest_names(const std::string& typed) {
 
 }  // namespace
 
+std::optional<Card> card_of_file(const std::string& path) { return find_card(name_in(path)); }
+
 Error unknown_model(const std::string& path_or_name) {
   const std::vector<std::string> names = nearest_names(path_or_name);
   return {ErrorCode::not_found,

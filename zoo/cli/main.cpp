@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   wkv::cli::add_chat(app);
   wkv::cli::add_serve(app);
   wkv::cli::add_score(app);
+  wkv::cli::add_list(app);
   wkv::cli::add_info(app);
   wkv::cli::add_convert(app);
   wkv::cli::add_tokenize(app);
@@ -40,6 +41,7 @@ int main(int argc, char** argv) {
   wkv::cli::add_embed(app);
   wkv::cli::add_retrieve(app);
   wkv::cli::add_eval(app);
+  wkv::cli::add_verify(app);
 
   // Without arguments: text from the embedded model.
   std::vector<std::string> arguments(argv + 1, argv + argc);

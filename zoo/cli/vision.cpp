@@ -170,6 +170,21 @@ void for_each_batch(const std::vector<std::string>& paths, const std::string& pi
   }
 }
 
+std::optional<zoo::ClassificationScore> score_images(const std::vector<zoo::LabelledImage>& images,
+                                                     const std::string& pipeline, int64_t batch, Failures& failures,
+                                                     const std::function<at::Tensor(const at::Tensor&)>& logits_of) {
+  std::vector<std::string> paths;
+  for (const auto& image : images) paths.push_back(image.path);
+  std::vector<at::Tensor> logits;
+  std::vector<int64_t> targets;
+  for_each_batch(paths, pipeline, batch, failures, [&](const std::vector<size_t>& places, const at::Tensor& some) {
+    logits.push_back(logits_of(some));
+    for (const size_t place : places) targets.push_back(images[place].label);
+  });
+  if (logits.empty()) return std::nullopt;
+  return zoo::score_classification(at::cat(logits), at::tensor(targets, at::kLong));
+}
+
 void for_each_text_batch(
     models::RWKVCLIPImpl& model, const zoo::Tokenizer& tokenizer, const std::vector<std::string>& texts,
     const std::function<void(const std::vector<std::string>& some, const at::Tensor& vectors)>& use) {

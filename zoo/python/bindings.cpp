@@ -105,6 +105,7 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def_static("load", bound(&Tokenizer::load));
   define_language(m, model);
   define_vision(m, model);
+  define_catalogue(m);
   define_download(m);
 }
 

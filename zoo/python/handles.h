@@ -105,6 +105,7 @@ using TokenizerHandle = c10::intrusive_ptr<Tokenizer>;
 // Each adds its subject to the library, and to the class of models the methods of those of its kind.
 void define_language(torch::Library& library, torch::class_<Model>& model);
 void define_vision(torch::Library& library, torch::class_<Model>& model);
+void define_catalogue(torch::Library& library);
 void define_download(torch::Library& library);
 
 }  // namespace wkv::python
