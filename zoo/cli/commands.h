@@ -30,6 +30,7 @@ void add_zero_shot(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_pull(CLI::App& app);
 void add_verify(CLI::App& app);
 
 // Whether every file of a card is on this machine.
