@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "embedded/embedded.h"
 #include "mapping/detect.h"
 #include "mapping/hub_layout.h"
 #include "wkv/error.h"
@@ -63,10 +62,6 @@ torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& mode
   auto tensors = model.named_parameters();
   for (const auto& buffer : model.named_buffers()) tensors.insert(buffer.key(), buffer.value());
   return tensors;
-}
-
-Checkpoint open_checkpoint(const std::string& path_or_name) {
-  return {path_or_name == kEmbeddedModel ? embedded_tensors() : open_tensors(path_or_name), path_or_name};
 }
 
 MatchedModel match(Checkpoint& checkpoint, const std::string& forced_family, Config& config) {
