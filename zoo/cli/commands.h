@@ -27,6 +27,7 @@ void add_zero_shot(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_export(CLI::App& app);
 
 // What the subcommands that run a model share: which one, and how it is loaded.
 struct ModelArguments {
