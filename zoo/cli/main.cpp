@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
   wkv::cli::add_eval(app);
   wkv::cli::add_verify(app);
   wkv::cli::add_pull(app);
+  wkv::cli::add_export(app);
 
   // Without arguments: text from the embedded model.
   std::vector<std::string> arguments(argv + 1, argv + argc);
