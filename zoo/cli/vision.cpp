@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 }  // namespace
 
 void VisionModelArguments::add_to(CLI::App& command) {
-  ModelArguments::add_to(command, "A checkpoint (.pth, .safetensors, a folder)")->required();
+  ModelArguments::add_to(command, kModelHelp)->required();
   command.add_option("--pipeline", pipeline,
                      "How images are resized: mm224, vl384, clip224, or another size (default: the model's own)");
   command.add_option("--batch", batch, "Images at a time")->check(CLI::Range(1, 65536))->capture_default_str();
@@ -46,7 +46,7 @@ std::shared_ptr<models::Model> VisionModelArguments::load() const {
 std::shared_ptr<models::RWKVCLIPImpl> VisionModelArguments::load_clip() const { return require_clip(load(), model); }
 
 std::string VisionModelArguments::pipeline_of(const models::Model& loaded) const {
-  return pipeline.empty() ? zoo::preprocessing_of(loaded) : pipeline;
+  return pipeline.empty() ? zoo::preprocessing_of(model, loaded) : pipeline;
 }
 
 std::shared_ptr<models::RWKVCLIPImpl> require_clip(const std::shared_ptr<models::Model>& model,

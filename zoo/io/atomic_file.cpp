@@ -9,35 +9,10 @@
 #include <cstring>
 #include <utility>
 
+#include "io/file_system.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
-namespace {
-
-ErrorCode code_of_errno(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return ErrorCode::disk_full;
-    case ENOENT:
-    case ENOTDIR:
-      return ErrorCode::not_found;
-    default:
-      return ErrorCode::invalid_argument;
-  }
-}
-
-// A rename reaches the disk with its folder. Some file systems cannot flush folders; the file itself is safe by then.
-void flush_folder(const std::filesystem::path& folder) {
-  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);
-  ::close(descriptor);
-}
-
-}  // namespace
-
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code ignored;
   const auto status = std::filesystem::status(path_, ignored);

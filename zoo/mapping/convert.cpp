@@ -7,7 +7,7 @@
 #include <span>
 
 #include "mapping/conversion.h"
-#include "mapping/match.h"
+#include "mapping/named_checkpoint.h"
 #include "mapping/quantization.h"
 #include "wkv/error.h"
 
@@ -44,14 +44,14 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
   if (!output.ends_with(".safetensors")) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: the output's name must end in .safetensors", output));
   }
-  Checkpoint checkpoint = open_checkpoint(path);
-  Config config = read_config(options.config, path);
+  NamedCheckpoint named(path, options.config, options.progress);
+  Checkpoint& checkpoint = named.checkpoint;
   const std::string quantization = wanted_quantization(checkpoint, options.quantize, options.dtype);
   if (conversion && !quantization.empty()) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}: {} is not made in {}: convert first, then quantise", path, options.to, quantization));
   }
-  const MatchedModel matched = match(checkpoint, /*forced_family=*/{}, config);
+  const MatchedModel matched = named.match();
   ConvertReport report{.family = matched.family->name};
   if (conversion && report.family != conversion->source_family) {
     throw Error(ErrorCode::unsupported_format, fmt::format("{}: a model of family {}, but {} is made from {}", path,

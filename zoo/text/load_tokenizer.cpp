@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "catalogue/fetch_all.h"
 #include "io/data_folders.h"
 #include "io/gzip.h"
 #include "text/bpe_tokenizer.h"
@@ -54,6 +55,8 @@ fs::path find_file(const NamedTokenizer& tokenizer) {
     }
     places.push_back(folder.string());
   }
+  const std::vector<fs::path> fetched = fetch_data("tokenizer", tokenizer.name);
+  if (!fetched.empty()) return fetched.front();
   if (places.empty()) places.push_back("$WKV_TOKENIZERS (not set)");
   throw Error(ErrorCode::not_found,
               fmt::format("tokenizer {}: {} is not in {}; put it there, or give its path", tokenizer.name,
