@@ -56,10 +56,10 @@ bool is_rwkv7_fla(const Checkpoint& file) { return file.has("model.layers.0.attn
 // Older versions have the six mixes of a block in one tensor.
 void split_mixes(const Checkpoint& file, const std::string& name, int64_t block, const TensorEntry& entry,
                  std::vector<TensorEntry>& entries) {
-  constexpr std::array kMixes = {'r', 'w', 'k', 'v', 'a', 'g'};
-  file.require_shape(name, {static_cast<int64_t>(kMixes.size()), file.shape("model.embeddings.weight", 2)[1]});
-  for (size_t i = 0; i < kMixes.size(); ++i)
-    entries.push_back(row_of(entry, static_cast<int64_t>(i), fmt::format("blocks.{}.att.x_{}", block, kMixes[i])));
+  constexpr std::array kOrder = {'r', 'w', 'k', 'v', 'a', 'g'};
+  file.require_shape(name, {static_cast<int64_t>(kOrder.size()), file.shape("model.embeddings.weight", 2)[1]});
+  for (size_t i = 0; i < kOrder.size(); ++i)
+    entries.push_back(row_of(entry, static_cast<int64_t>(i), fmt::format("blocks.{}.att.x_{}", block, kOrder[i])));
 }
 
 void read_rwkv7_config(const Checkpoint& file, Config& config) {
