@@ -148,6 +148,21 @@ TEST(CustomCodeFolder, has_the_published_tensors_under_other_names) {
   }
 }
 
+TEST(PrefixedFolder, has_the_published_names_behind_a_prefix) {
+  const Tensors published = Fixture(test::data("rwkv7/tiny.safetensors")).with_prefix("w.");
+  HubFolder folder;
+  folder.tensors = published;
+  const at::Tensor expected = some_logits(folder.write());
+  for (const std::string prefix : {"rwkv7.", "model."}) {
+    folder.tensors.clear();
+    for (const auto& [name, tensor] : published) {
+      const std::string theirs = name == "emb.weight" ? "embeddings.weight" : name;
+      folder.tensors[name == "head.weight" ? name : prefix + theirs] = tensor;
+    }
+    EXPECT_TRUE(at::equal(some_logits(folder.write()), expected)) << prefix;
+  }
+}
+
 // --- folders that are refused ---
 
 struct BadFolder {

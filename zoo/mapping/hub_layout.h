@@ -23,6 +23,7 @@ struct HubLayout {
 extern const HubLayout rwkv_transformers_layout;
 extern const HubLayout rwkv6_fla_layout;
 extern const HubLayout rwkv7_fla_layout;
+extern const HubLayout rwkv7_prefixed_layout;
 extern const HubLayout based_hub_layout;
 
 // Gives a checkpoint in one of these layouts the published names; leaves any other as it is. Throws wkv::Error for a
