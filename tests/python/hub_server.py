@@ -27,6 +27,7 @@ class Answer:
     status: int
     headers: dict = field(default_factory=dict)
     body: bytes = b""
+    file: bytes = b""  # all of it, whatever range was asked for
     with_length: bool = True
     cut_after: int | None = None  # bytes of the body; then the connection is closed
     stall_after: int | None = None  # bytes of the body; then nothing more comes
@@ -150,7 +151,7 @@ class HubServer:
         if not wanted:
             return
         first = int(wanted.removeprefix("bytes=").split("-")[0])
-        size = len(answer.body)
+        answer.file, size = answer.body, len(answer.body)
         if first >= size:
             answer.status, answer.body = 416, b""
             answer.headers["Content-Range"] = f"bytes */{size}"

@@ -38,6 +38,7 @@ bool is_cached(const zoo::Card& card);
 // What MODEL may be.
 inline constexpr const char* kModelHelp =
     "A name of the catalogue (`wkv list`), or a checkpoint: .pth, .safetensors, a folder";
+void add_pull(CLI::App& app);
 
 // What the subcommands that run a model share: which one, and how it is loaded.
 struct ModelArguments {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 
 namespace wkv::cli {
 
@@ -46,6 +47,7 @@ void add_convert(CLI::App& app) {
         throw CLI::ValidationError(option->get_name(), "only with --to " + target);
     }
     set_dtype(given, arguments->dtype);
+    given.progress = show_downloads();
     const zoo::ConvertReport report = zoo::convert(arguments->input, arguments->output, given);
     if (report.added_parameters == 0) return;
     fmt::print(stderr, "{}: {} parameters, {} of them new ({:.3f} % of the {} before)\n", report.family,

@@ -22,6 +22,7 @@ int failed(const std::string& message) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, with its message
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit of its size
   CLI::App app{"RWKV and linear attention: runs, scores, converts and trains models of language and vision"};
   app.name("wkv");
   app.set_version_flag("--version", fmt::format("wkv {} (torch {})", wkv::version(), wkv::torch_version()));
@@ -42,6 +43,7 @@ int main(int argc, char** argv) {
   wkv::cli::add_retrieve(app);
   wkv::cli::add_eval(app);
   wkv::cli::add_verify(app);
+  wkv::cli::add_pull(app);
 
   // Without arguments: text from the embedded model.
   std::vector<std::string> arguments(argv + 1, argv + argc);

@@ -3,11 +3,11 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "cli/progress.h"
 #include "vision/annotations.h"
 #include "wkv/error.h"
 #include "wkv/models/vision_model.h"
@@ -97,26 +97,6 @@ at::Tensor PromptArguments::classifier(models::RWKVCLIPImpl& model, const zoo::T
   for (const zoo::ClassNames& synonyms : names) prompts += synonyms.size() * texts.size();
   ProgressLine progress(static_cast<int64_t>(prompts), "prompts");
   return zoo::zero_shot_classifier(model, tokenizer, names, texts, [&](int64_t done) { progress.advance_to(done); });
-}
-
-ProgressLine::ProgressLine(int64_t total, std::string what)
-    : total_(total), what_(std::move(what)), live_(isatty(STDERR_FILENO) == 1) {}
-
-void ProgressLine::advance_to(int64_t done) {
-  constexpr std::chrono::milliseconds kInterval{200};
-  const auto now = Clock::now();
-  if (!live_ || (open_ && now - shown_ < kInterval)) return;
-  const double rate = static_cast<double>(done) / std::chrono::duration<double>(now - start_).count();
-  fmt::print(stderr, "\r\x1b[K{} of {} {}, {:.1f}/s, {:.0f} s left", done, total_, what_, rate,
-             static_cast<double>(total_ - done) / rate);
-  std::fflush(stderr);
-  shown_ = now;
-  open_ = true;
-}
-
-void ProgressLine::clear() {
-  if (open_) fmt::print(stderr, "\r\x1b[K");
-  open_ = false;
 }
 
 void Failures::add(const std::string& item, const std::string& message) {

@@ -3,7 +3,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -56,22 +55,6 @@ struct PromptArguments {
   // The classifier [C, classes], with a line of progress.
   at::Tensor classifier(models::RWKVCLIPImpl& model, const zoo::Tokenizer& tokenizer,
                         const std::vector<zoo::ClassNames>& names) const;
-};
-
-// A line on a terminal, which the next one overwrites; elsewhere nothing.
-class ProgressLine {
- public:
-  ProgressLine(int64_t total, std::string what);
-  ~ProgressLine() { clear(); }
-  void advance_to(int64_t done);
-  void clear();
-
- private:
-  using Clock = std::chrono::steady_clock;
-  int64_t total_;
-  std::string what_;
-  bool live_, open_ = false;
-  Clock::time_point start_ = Clock::now(), shown_;
 };
 
 // Items that failed while others went on.
