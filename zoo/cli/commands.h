@@ -31,6 +31,7 @@ void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_verify(CLI::App& app);
+void add_pull(CLI::App& app);
 
 // Whether every file of a card is on this machine.
 bool is_cached(const zoo::Card& card);
@@ -38,7 +39,6 @@ bool is_cached(const zoo::Card& card);
 // What MODEL may be.
 inline constexpr const char* kModelHelp =
     "A name of the catalogue (`wkv list`), or a checkpoint: .pth, .safetensors, a folder";
-void add_pull(CLI::App& app);
 
 // What the subcommands that run a model share: which one, and how it is loaded.
 struct ModelArguments {
