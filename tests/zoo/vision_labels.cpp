@@ -31,6 +31,7 @@ class Labels : public testing::Test {
   Labels() {
     ::setenv("WKV_LABELS", folder_.path().c_str(), 1);
     ::setenv("XDG_DATA_HOME", (folder_ / "empty").c_str(), 1);
+    ::setenv("XDG_CACHE_HOME", (folder_ / "empty").c_str(), 1);
     write("label.json", R"({"faces": [["happy", "smiling"], ["sad"]], "imagenet": ["missile", "tench", "missile"],
                             "imagenet_r": ["great_white_shark", "hammerhead"], "bare": ["a", "b"]})");
     write("template.json", R"({"faces": ["a {} face."], "imagenet": ["a photo of a {}.", "a {} in a game."],
@@ -39,6 +40,7 @@ class Labels : public testing::Test {
   ~Labels() override {
     ::unsetenv("WKV_LABELS");
     ::unsetenv("XDG_DATA_HOME");
+    ::unsetenv("XDG_CACHE_HOME");
   }
   std::string write(const std::string& name, std::string_view text) {
     return test::write_bytes(folder_ / name, text).string();
@@ -127,9 +129,10 @@ TEST_F(Labels, of_imagenet_are_the_synsets_where_they_are_there) {
   EXPECT_EQ(imagenet_labels().front().front(), "tench, Tinca tinca");
 }
 
-TEST_F(Labels, of_imagenet_may_be_missing) {
+TEST_F(Labels, of_imagenet_that_are_missing_are_told_where_they_may_be_put) {
   ::setenv("WKV_LABELS", (folder_ / "nowhere").c_str(), 1);
-  EXPECT_THAT(imagenet_labels(), testing::IsEmpty());
+  EXPECT_THAT(label_error([] { imagenet_labels(); }),
+              testing::AllOf(HasSubstr("labels \"imagenet\""), HasSubstr("nowhere"), HasSubstr("label.json")));
 }
 
 TEST_F(Labels, templates_are_a_text_a_file_or_a_set) {
