@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
         RefusedCard{"a_file_that_is_no_object", "/files/0", "tiny.pth", "files[0] must be a JSON object"},
         RefusedCard{"a_figure_without_a_value", "/figures/0/value", "good", "figures[0].value must be a number"},
         RefusedCard{"a_text_that_moves_the_cursor", "/description", "\x1b[2J", "description must be text without"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 TEST(Card, that_is_no_object_is_refused) { EXPECT_THAT(error_of(ordered_json::array()), HasSubstr("a JSON object")); }
 
