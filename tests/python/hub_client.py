@@ -1,4 +1,5 @@
 """Fetches files as `wkv::zoo::fetch` does, each call in a process of its own that may be killed (hub_client.cpp)."""
+import contextlib
 import json
 import os
 import signal
@@ -8,8 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hub_server import HubServer
 
 PROGRAM = Path(os.environ.get("WKV_PROGRAM", Path(__file__).parents[2] / "build/bin/wkv")).parent / "hub_client"
+
+
+# Two files of the repository that the fixture `hub` serves: one that is redirected, and one that is not.
+MODEL = {"repository": "owner/name", "path": "model.pth"}
+SMALL = {"repository": "owner/name", "path": "sub/config.json"}
 
 
 @dataclass
@@ -66,3 +73,45 @@ def client():
     client = HubClient()
     yield client
     client.close()
+
+
+@pytest.fixture
+def hub(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub")
+    for path, contents in {"owner/name/model.pth": os.urandom(300_000), "owner/name/sub/config.json": b"{}\n", "files/vocabulary.txt": b"words\n"}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(contents)
+    with HubServer(folder) as server:
+        yield server
+
+
+def assert_is(result, contents):
+    """Fetched, whole, and the only thing that can be seen."""
+    assert "error" not in result, result
+    assert Path(result["path"]).read_bytes() == contents
+
+
+def visible_files(home):
+    """What a program that looks into the cache would take for files."""
+    return [path for path in Path(home).glob("hf/hub/models--*/*/**/*") if path.is_file() and path.suffix != ".incomplete" and path.parts[-2] != "refs"]
+
+
+def incomplete_files(home):
+    return list(Path(home).rglob("*.incomplete"))
+
+
+@contextlib.contextmanager
+def only_reader(folder):
+    """Nobody may write below the folder, which everybody may read."""
+    paths = [path for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
+    modes = [path.stat().st_mode for path in paths]
+    above = [path for path in folder.parents if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o777 == 0o700]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in above:
+        path.chmod(0o711)
+    yield
+    for path in above:
+        path.chmod(0o700)
+    for path, mode in zip(paths, modes):
+        path.chmod(mode)

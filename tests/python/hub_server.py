@@ -90,6 +90,9 @@ class HubServer:
             digest.update(path.relative_to(self.folder).as_posix().encode() + path.read_bytes())
         return digest.hexdigest()
 
+    def contents(self, file):
+        return (self.folder / file["repository"] / file["path"]).read_bytes()
+
     def misbehave(self, fault, times=1, method="GET", path=""):
         """fault(answer) changes the answer to the next requests, by their method, whose path contains `path`."""
         self._faults.append({"change": fault, "times": times, "method": method, "path": path})

@@ -21,7 +21,10 @@ void add_serve(CLI::App& app);
 void add_score(CLI::App& app);
 void add_list(CLI::App& app);
 void add_info(CLI::App& app);
+void add_pull(CLI::App& app);
+void add_verify(CLI::App& app);
 void add_convert(CLI::App& app);
+void add_export(CLI::App& app);
 void add_train(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_bench(CLI::App& app);
@@ -30,8 +33,6 @@ void add_zero_shot(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
-void add_verify(CLI::App& app);
-void add_pull(CLI::App& app);
 
 // Whether every file of a card is on this machine.
 bool is_cached(const zoo::Card& card);

@@ -130,7 +130,8 @@ void check_system(const Pickle& system, const std::string& path) {
 
 }  // namespace
 
-TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path) {
+TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path,
+                       const std::function<void(std::span<std::byte>)>& checked) {
   const ZipReader zip(bytes, path);
   const std::string prefix = pth_prefix(zip, path);
   check_pth_archive(zip, prefix, path);
@@ -150,7 +151,7 @@ TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& 
     return entry->data.data();
   };
   TensorSource source{.container = "pth", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
-  zip.check({used.begin(), used.end()});
+  zip.check({used.begin(), used.end()}, checked);
   return source;
 }
 

@@ -38,13 +38,23 @@ std::string text_of(const nlohmann::json& value) { return value.is_string() ? va
 }  // namespace
 
 Checkpoint::Checkpoint(TensorSource source, std::string path) : source_(std::move(source)), path_(std::move(path)) {
+  index();
+  find_quantized_matrices();
+}
+
+void Checkpoint::replace(std::vector<TensorEntry> entries) {
+  source_.entries = std::move(entries);
+  index();
+}
+
+void Checkpoint::index() {
+  tensors_.clear();
   for (const TensorEntry& entry : source_.entries) {
     const std::string name = without_wrappers(entry.name);
     if (!tensors_.emplace(name, &entry).second) {
       throw Error(ErrorCode::corrupt_file, fmt::format("{}: two tensors are called {}", path_, name));
     }
   }
-  find_quantized_matrices();
 }
 
 void Checkpoint::find_quantized_matrices() {

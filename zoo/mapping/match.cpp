@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "mapping/detect.h"
+#include "mapping/hub_layout.h"
 #include "wkv/error.h"
 #include "wkv/ops.h"
 #include "wkv/zoo/load.h"
@@ -63,7 +64,8 @@ torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& mode
   return tensors;
 }
 
-MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_family, Config& config) {
+MatchedModel match(Checkpoint& checkpoint, const std::string& forced_family, Config& config) {
+  from_hub_layout(checkpoint, config);
   MatchedModel matched;
   matched.family = &detect_family(checkpoint, forced_family);
   matched.model = build(*matched.family, checkpoint, config);
