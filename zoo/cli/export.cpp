@@ -13,7 +13,7 @@ void add_export(CLI::App& app) {
   };
   auto* command = app.add_subcommand("export", "Write a model as TorchScript or for AOTInductor");
   auto arguments = std::make_shared<ExportArguments>();
-  arguments->add_to(*command, "A checkpoint (.pth, .safetensors, a folder), or `embedded`")->required();
+  arguments->add_to(*command, kModelHelp)->required();
   command->add_option("--to", arguments->to, "torchscript, or aoti: compiled by AOTInductor, which takes minutes")
       ->check(CLI::IsMember({"torchscript", "aoti"}))
       ->required();
