@@ -144,8 +144,9 @@ TEST(CatalogueOfTheLibrary, has_the_embedded_model_under_both_names) {
 
 TEST(CatalogueOfTheLibrary, has_data_files_with_sums) {
   for (const char* name : {"world", "gpt-neox-20b", "gpt2", "clip"}) {
-    ASSERT_TRUE(find_data("tokenizer", name)) << name;
-    for (const RemoteFile& file : find_data("tokenizer", name)->files) EXPECT_TRUE(file.sha256) << file.path;
+    const auto card = find_data("tokenizer", name);
+    ASSERT_TRUE(card) << name;
+    for (const RemoteFile& file : card->files) EXPECT_TRUE(file.sha256) << file.path;
   }
   EXPECT_TRUE(find_data("labels", "zero-shot"));
 }
