@@ -79,7 +79,7 @@ void run_export(const ExportArguments& arguments) {
 void add_export(CLI::App& app) {
   auto* command = app.add_subcommand("export", "Write a model as TorchScript, or compiled by AOTInductor");
   auto arguments = std::make_shared<ExportArguments>();
-  arguments->add_to(*command, "A checkpoint (.pth, .safetensors, a folder), or `embedded`")->required();
+  arguments->add_to(*command, kModelHelp)->required();
   command->add_option("OUT", arguments->output, "The file to write: .pt, compiled .pt2")->required();
   command->add_option("--to", arguments->to, "torchscript, or aoti, which takes minutes, Python and a C++ compiler")
       ->check(CLI::IsMember({"torchscript", "aoti"}))

@@ -7,10 +7,10 @@
 
 #include "embedded/embed.h"
 #include "io/safetensors_reader.h"
+#include "wkv/zoo/catalogue.h"
 #include "wkv/zoo/load.h"
 
 WKV_EMBED(wkv_embedded_model, WKV_EMBEDDED_FOLDER "/kjv-rwkv7.safetensors");
-WKV_EMBED(wkv_embedded_card, WKV_EMBEDDED_FOLDER "/kjv-rwkv7.json");
 
 namespace wkv::zoo {
 
@@ -21,6 +21,6 @@ TensorSource embedded_tensors() {
   return parse_safetensors(std::as_writable_bytes(std::span(*bytes)), bytes, kEmbeddedModel);
 }
 
-std::string embedded_model_card() { return {wkv_embedded_card, wkv_embedded_card_end}; }
+std::string embedded_model_card() { return find_card(kEmbeddedModel).value().json; }
 
 }  // namespace wkv::zoo

@@ -1,4 +1,4 @@
-// The weights and the card that libwkv.so carries with it.
+// The weights that libwkv.so carries with it.
 #pragma once
 #include "wkv/zoo/tensor_source.h"
 

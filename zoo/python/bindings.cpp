@@ -32,10 +32,19 @@ c10::Dict<std::string, at::Tensor> to_dict(const torch::OrderedDict<std::string,
 
 }  // namespace
 
-c10::intrusive_ptr<Model> Model::load(std::string path, std::string config, std::string family,
+c10::intrusive_ptr<Model> Model::load(std::string path_or_name, std::string config, std::string family,
                                       std::optional<at::ScalarType> dtype, std::string quantize) {
   return c10::make_intrusive<Model>(
-      zoo::load(path, {.config = config, .family = family, .dtype = dtype, .quantize = quantize}));
+      zoo::load(path_or_name, {.config = config, .family = family, .dtype = dtype, .quantize = quantize}),
+      path_or_name);
+}
+
+std::string Model::tokenizer() {
+  if (const auto* language = dynamic_cast<models::LanguageModel*>(value.get()))
+    return zoo::tokenizer_of(path_or_name, language->vocab_size());
+  if (const auto* clip = dynamic_cast<models::RWKVCLIPImpl*>(value.get()))
+    return zoo::tokenizer_of(path_or_name, clip->options().vocab);
+  return {};
 }
 
 std::string Model::kind() {
@@ -85,6 +94,7 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
   model.def("kind", bound(&Model::kind))
       .def("family", bound(&Model::family))
       .def("config_json", bound(&Model::config_json))
+      .def("tokenizer", bound(&Model::tokenizer))
       .def("parameters", bound(&Model::parameters))
       .def("buffers", bound(&Model::buffers))
       .def("is_training", bound(&Model::is_training))
@@ -102,6 +112,8 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def_static("load", bound(&Tokenizer::load));
   define_language(m, model);
   define_vision(m, model);
+  define_catalogue(m);
+  define_download(m);
 }
 
 }  // namespace

@@ -12,12 +12,12 @@ namespace wkv::zoo {
 
 // A file of a repository on the hub, or, with a url, of anywhere else.
 struct RemoteFile {
-  std::string repository;             // "owner/name"
-  std::string revision = "main";      // a branch, a tag or a commit
-  std::string path;                   // in the repository; of a url: the name to keep it under
-  std::string url;                    // where it isn't a file of the hub; then the sha256 must be known
-  std::optional<int64_t> size;        // in bytes; none: unknown until it is fetched
-  std::optional<std::string> sha256;  // 64 lower-case hexadecimal digits; none: unknown until it is fetched
+  std::string repository = {};             // "owner/name"
+  std::string revision = "main";           // a branch, a tag or a commit
+  std::string path = {};                   // in the repository; of a url: the name to keep it under
+  std::string url = {};                    // where it isn't a file of the hub; then the sha256 must be known
+  std::optional<int64_t> size = {};        // in bytes; none: unknown until it is fetched
+  std::optional<std::string> sha256 = {};  // 64 lower-case hexadecimal digits; none: unknown until it is fetched
 };
 
 // Told as bytes arrive; total: none where the server doesn't say.
@@ -39,8 +39,8 @@ WKV_API std::filesystem::path fetch(const RemoteFile& file, const FetchProgress&
 struct FetchedFile {
   std::filesystem::path path;
   int64_t size = 0;
-  std::string sha256;
-  std::string commit;  // of the revision when it was fetched
+  std::string sha256 = {};
+  std::string commit = {};  // of the revision when it was fetched
 };
 WKV_API std::optional<FetchedFile> fetched(const RemoteFile& file);
 
