@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "catalogue/fetch_all.h"
+#include "core/ascii.h"
 #include "io/printable.h"
 #include "wkv/zoo/catalogue.h"
 #include "wkv/zoo/load.h"
@@ -27,13 +28,6 @@ constexpr size_t kLongestName = 80;  // that is looked for: the distances cost i
 bool is_path(const std::string& path) {
   std::error_code ignored;
   return fs::status(path, ignored).type() != fs::file_type::not_found;
-}
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return lower;
 }
 
 // Levenshtein's: the fewest letters to insert, remove or replace.
@@ -57,7 +51,7 @@ std::string name_in(const std::string& path) {
   for (const std::string_view ending : kEndings) {
     if (name.ends_with(ending)) name.resize(name.size() - ending.size());
   }
-  return lower_case(name);
+  return ascii_lower_case(name);
 }
 
 // Those that share at least half of their letters with what was typed, the nearest first.
@@ -66,8 +60,9 @@ std::vector<std::string> nearest_names(const std::string& typed) {
   if (name.empty() || name.size() > kLongestName) return {};
   std::vector<std::pair<size_t, std::string>> near;
   for (const Card& card : list_models()) {
-    size_t distance = edit_distance(name, lower_case(card.name));
-    for (const std::string& alias : card.aliases) distance = std::min(distance, edit_distance(name, lower_case(alias)));
+    size_t distance = edit_distance(name, ascii_lower_case(card.name));
+    for (const std::string& alias : card.aliases)
+      distance = std::min(distance, edit_distance(name, ascii_lower_case(alias)));
     if (2 * distance <= name.size()) near.emplace_back(distance, card.name);
   }
   std::ranges::sort(near);
@@ -77,6 +72,8 @@ std::vector<std::string> nearest_names(const std::string& typed) {
 }
 
 }  // namespace
+
+std::optional<Card> card_of_file(const std::string& path) { return find_card(name_in(path)); }
 
 Error unknown_model(const std::string& path_or_name) {
   const std::vector<std::string> names = nearest_names(path_or_name);

@@ -13,7 +13,8 @@ namespace {
 
 // A new layout adds its mapping/<family>_<package>.cpp and a row here.
 std::span<const HubLayout> hub_layouts() {
-  static const HubLayout all[] = {rwkv_transformers_layout, rwkv6_fla_layout, rwkv7_fla_layout, based_hub_layout};
+  static const HubLayout all[] = {rwkv_transformers_layout, rwkv6_fla_layout, rwkv7_fla_layout, rwkv7_prefixed_layout,
+                                  based_hub_layout};
   return all;
 }
 

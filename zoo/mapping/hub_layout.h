@@ -23,6 +23,7 @@ struct HubLayout {
 extern const HubLayout rwkv_transformers_layout;
 extern const HubLayout rwkv6_fla_layout;
 extern const HubLayout rwkv7_fla_layout;
+extern const HubLayout rwkv7_prefixed_layout;
 extern const HubLayout based_hub_layout;
 
 // Gives a checkpoint in one of these layouts the published names; leaves any other as it is. Throws wkv::Error for a
@@ -33,7 +34,7 @@ void from_hub_layout(Checkpoint& checkpoint, Config& config);
 // hub has it for: transformers' RWKV-4, flash-linear-attention's RWKV-6 and RWKV-7, BASED's own. Tensors stay views
 // wherever that is possible. Returns config.json's content. Throws wkv::Error: unsupported_format for a family or a
 // variant that no package's layout has. config: the model's own (models::Model::config_json); source: for messages.
-nlohmann::ordered_json to_hub_layout(const std::string& family, const nlohmann::json& config, ModelTensors& model,
-                                     const std::string& source);
+WKV_API nlohmann::ordered_json to_hub_layout(const std::string& family, const nlohmann::json& config,
+                                             ModelTensors& model, const std::string& source);
 
 }  // namespace wkv::zoo

@@ -76,7 +76,7 @@ TensorEntry transposed(TensorEntry entry) {
   return entry;
 }
 
-TensorEntry row(TensorEntry entry, int64_t i, std::string name) {
+TensorEntry row_of(TensorEntry entry, int64_t i, std::string name) {
   entry.data += i * entry.strides[0] * element_bytes(entry.dtype);
   entry.shape.erase(entry.shape.begin());
   entry.strides.erase(entry.strides.begin());

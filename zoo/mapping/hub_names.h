@@ -39,7 +39,7 @@ BlockName block_name(std::string_view name, std::string_view prefix);
 
 // Views of an entry's memory.
 TensorEntry renamed(TensorEntry entry, std::string name);
-TensorEntry transposed(TensorEntry entry);                        // of a matrix
-TensorEntry row(TensorEntry entry, int64_t i, std::string name);  // entry[i], where that is one of its rows
+TensorEntry transposed(TensorEntry entry);                           // of a matrix
+TensorEntry row_of(TensorEntry entry, int64_t i, std::string name);  // entry[i], where that is one of its rows
 
 }  // namespace wkv::zoo

@@ -9,8 +9,8 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "io/layout.h"
 #include "mapping/fla.h"
@@ -21,7 +21,7 @@
 namespace wkv::zoo {
 namespace {
 
-constexpr HubName kOfBlock[] = {
+constexpr HubName kRwkv6OfBlock[] = {
     {"pre_norm.weight", "ln0.weight"},
     {"pre_norm.bias", "ln0.bias"},
     {"attn_norm.weight", "ln1.weight"},
@@ -51,7 +51,7 @@ constexpr HubName kOfBlock[] = {
     {"attn.x_proj.2.weight", "attn.x_proj.2.weight"},
 };
 
-constexpr HubNames kNames = {kFlaBlocks, kFlaOfModel, kOfBlock};
+constexpr HubNames kRwkv6Names = {kFlaBlocks, kFlaOfModel, kRwkv6OfBlock};
 
 constexpr int64_t kMixes = 5;
 constexpr const char* kTheirMixes[kMixes] = {"r", "w", "k", "v", "g"};           // upstream: w, k, v, r, g
@@ -60,11 +60,12 @@ at::Tensor upstream_places() { return at::tensor({3, 0, 1, 2, 4}, at::kLong); } 
 
 bool is_rwkv6_fla(const Checkpoint& file) { return file.has("model.layers.0.attn.x_proj.0.mu"); }
 
-// The values of a floating-point matrix that may be copied: it is in the file element by element.
+// The values of a floating-point matrix, to copy: all its elements are in the file, so that a copy is no larger.
 at::Tensor matrix_to_copy(const Checkpoint& file, const std::string& name) {
   const int64_t elements = file.shape(name, 2)[0] * file.shape(name)[1];
   const TensorEntry& entry = *file.tensors().at(name);
-  if (!c10::isFloatingType(entry.dtype) || memory_extent(entry.shape, entry.strides).value_or(0) < elements) {
+  const bool floating = std::ranges::any_of(parameter_dtypes(), [&](const auto& d) { return d.second == entry.dtype; });
+  if (!floating || memory_extent(entry.shape, entry.strides).value_or(0) < elements) {
     throw Error(
         ErrorCode::corrupt_file,
         fmt::format("{}: {} must be a floating-point matrix whose elements are all in the file", file.path(), name));
@@ -97,7 +98,7 @@ void read_mixes(const Checkpoint& file, const std::string& block, const std::str
   file.require_shape(down, {ranks, width});
   file.require_shape(up, {width, ranks});
   for (int64_t i = 0; i < kMixes; ++i)
-    entries.push_back(row(*file.tensors().at(bias), i, fmt::format("{}att.time_maa_{}", published, kTheirMixes[i])));
+    entries.push_back(row_of(*file.tensors().at(bias), i, fmt::format("{}att.time_maa_{}", published, kTheirMixes[i])));
   const at::Tensor places = their_places();
   const at::Tensor w1 = matrix_to_copy(file, down).unflatten(0, {kMixes, -1}).index_select(0, places).flatten(0, 1).t();
   const at::Tensor w2 = matrix_to_copy(file, up).unflatten(1, {kMixes, -1}).permute({1, 2, 0}).index_select(0, places);
@@ -136,7 +137,7 @@ void read_rwkv6_fla(Checkpoint& file, Config& config) {
     } else if (rest == "attn.v_proj.linear.weight" && divisor != 1) {
       entries.push_back(entry_of(published + "att.value.weight", matrix_to_copy(file, name).mul(divisor)));
     } else if (rest != "attn.x_proj.0.linear.weight" && rest != "attn.x_proj.2.weight") {
-      entries.push_back(kNames.published(file, name, *entry));
+      entries.push_back(kRwkv6Names.published(file, name, *entry));
     }
   }
   file.replace(std::move(entries));
@@ -197,7 +198,7 @@ nlohmann::ordered_json write_rwkv6_fla(const nlohmann::json& config, ModelTensor
     write_mixes(model, block);
     if (divisor != 1) divide_values(model.tensors.at(values), divisor, values, source);
   }
-  kNames.rename(model, source);
+  kRwkv6Names.rename(model, source);
   return json;
 }
 

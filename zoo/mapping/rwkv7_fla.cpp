@@ -11,7 +11,7 @@
 namespace wkv::zoo {
 namespace {
 
-constexpr HubName kOfBlock[] = {
+constexpr HubName kRwkv7OfBlock[] = {
     {"pre_norm.weight", "ln0.weight"},
     {"pre_norm.bias", "ln0.bias"},
     {"attn_norm.weight", "ln1.weight"},
@@ -49,17 +49,17 @@ constexpr HubName kOfBlock[] = {
     {"ffn.value.weight", "ffn.value.weight"},
 };
 
-constexpr HubNames kNames = {kFlaBlocks, kFlaOfModel, kOfBlock};
+constexpr HubNames kRwkv7Names = {kFlaBlocks, kFlaOfModel, kRwkv7OfBlock};
 
 bool is_rwkv7_fla(const Checkpoint& file) { return file.has("model.layers.0.attn.w_lora.lora.0.weight"); }
 
 // Older versions have the six mixes of a block in one tensor.
 void split_mixes(const Checkpoint& file, const std::string& name, int64_t block, const TensorEntry& entry,
                  std::vector<TensorEntry>& entries) {
-  constexpr std::array kMixes = {'r', 'w', 'k', 'v', 'a', 'g'};
-  file.require_shape(name, {static_cast<int64_t>(kMixes.size()), file.shape("model.embeddings.weight", 2)[1]});
-  for (size_t i = 0; i < kMixes.size(); ++i)
-    entries.push_back(row(entry, static_cast<int64_t>(i), fmt::format("blocks.{}.att.x_{}", block, kMixes[i])));
+  constexpr std::array kOrder = {'r', 'w', 'k', 'v', 'a', 'g'};
+  file.require_shape(name, {static_cast<int64_t>(kOrder.size()), file.shape("model.embeddings.weight", 2)[1]});
+  for (size_t i = 0; i < kOrder.size(); ++i)
+    entries.push_back(row_of(entry, static_cast<int64_t>(i), fmt::format("blocks.{}.att.x_{}", block, kOrder[i])));
 }
 
 void read_rwkv7_config(const Checkpoint& file, Config& config) {
@@ -92,7 +92,7 @@ void read_rwkv7_fla(Checkpoint& file, Config& config) {
     if (rest == "attn.x_x") {
       split_mixes(file, name, block, *entry, entries);
     } else {
-      entries.push_back(kNames.published(file, name, *entry));
+      entries.push_back(kRwkv7Names.published(file, name, *entry));
     }
   }
   file.replace(std::move(entries));
@@ -115,7 +115,7 @@ nlohmann::ordered_json write_rwkv7_fla(const nlohmann::json& config, ModelTensor
   json["a_low_rank_dim"] = ranks.at("a");
   json["v_low_rank_dim"] = ranks.at("v");
   json["gate_low_rank_dim"] = ranks.at("g");
-  kNames.rename(model, source);
+  kRwkv7Names.rename(model, source);
   return json;
 }
 

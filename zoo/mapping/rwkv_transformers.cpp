@@ -7,14 +7,14 @@
 namespace wkv::zoo {
 namespace {
 
-constexpr HubName kOfModel[] = {
+constexpr HubName kTransformersOfModel[] = {
     {"rwkv.embeddings.weight", "emb.weight"},
     {"rwkv.ln_out.weight", "ln_out.weight"},
     {"rwkv.ln_out.bias", "ln_out.bias"},
     {"head.weight", "head.weight"},
 };
 
-constexpr HubName kOfBlock[] = {
+constexpr HubName kTransformersOfBlock[] = {
     {"pre_ln.weight", "ln0.weight"},
     {"pre_ln.bias", "ln0.bias"},
     {"ln1.weight", "ln1.weight"},
@@ -59,7 +59,7 @@ constexpr HubName kOfBlock[] = {
     {"feed_forward.time_maa_r", "ffn.time_maa_r"},
 };
 
-constexpr HubNames kNames = {"rwkv.blocks.", kOfModel, kOfBlock};
+constexpr HubNames kTransformersNames = {"rwkv.blocks.", kTransformersOfModel, kTransformersOfBlock};
 
 bool is_rwkv_transformers(const Checkpoint& file) {
   return file.has("rwkv.embeddings.weight") && file.has("rwkv.blocks.0.attention.time_decay");
@@ -67,7 +67,7 @@ bool is_rwkv_transformers(const Checkpoint& file) {
 
 void read_rwkv_transformers(Checkpoint& file, Config& config) {
   std::vector<TensorEntry> entries;
-  for (const auto& [name, entry] : file.tensors()) entries.push_back(kNames.published(file, name, *entry));
+  for (const auto& [name, entry] : file.tensors()) entries.push_back(kTransformersNames.published(file, name, *entry));
   file.replace(std::move(entries));
 
   const bool six = file.has("blocks.0.att.time_maa_x"), five = !six && file.has("blocks.0.att.ln_x.weight");
@@ -88,7 +88,7 @@ void read_rwkv_transformers(Checkpoint& file, Config& config) {
 
 nlohmann::ordered_json write_rwkv4_transformers(const nlohmann::json& config, ModelTensors& model,
                                                 const std::string& source) {
-  kNames.rename(model, source);
+  kTransformersNames.rename(model, source);
   return {{"architectures", {"RwkvForCausalLM"}},
           {"model_type", "rwkv"},
           {"vocab_size", config.at("vocab_size")},
