@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/progress.h"
 
 namespace wkv::cli {
 namespace {
@@ -76,6 +77,7 @@ void add_convert(CLI::App& app) {
         throw CLI::ValidationError(option->get_name(), "only with --to " + target);
     }
     set_dtype(given, arguments->dtype);
+    given.progress = show_downloads();
     given.progress = show_downloads();
     print_report(zoo::convert(arguments->input, arguments->output, given), arguments->output);
   });
