@@ -9,7 +9,6 @@
 
 #include "cli/commands.h"
 #include "cli/progress.h"
-#include "cli/progress.h"
 
 namespace wkv::cli {
 namespace {
@@ -27,7 +26,7 @@ void print_report(const zoo::ConvertReport& report, const std::string& output) {
                fmt::join(report.overflowed, ", "));
   }
   for (const auto& [key, value] : report.unwritten_metadata)
-    fmt::print(stderr, "wkv: note: {}: a .pth has no place for {}: give it with --config: {}\n", output, key, value);
+    fmt::print(stderr, "wkv: note: {}: a .pth has no place for {} = {}: say it with --config\n", output, key, value);
 }
 
 }  // namespace
