@@ -169,6 +169,7 @@ COMMANDS = {
     "train": (["train", "{zoo}/recipe.json", "output={out}"], r".", "kjv.safetensors"),
     "tokenize": (["tokenize", "world", "--text", "{zoo}/text"], r"^66 111 101", "rwkv_vocab_v20230424.txt"),
     "sharded": (["generate", "sharded", "--prompt", "IN", "--tokens", "0"], r"", "model.safetensors.index.json"),
+    "export": (["export", "kjv", "--to", "torchscript", "{out}/kjv.pt"], r"", "kjv.safetensors"),
     "classify": (["classify", "vision", "{zoo}/photos", "--top", "1"], r"a\.png\n  0\.", "vision.safetensors"),
     "zero-shot": (["zero-shot", "clip", "{zoo}/photos", "--labels", "colours"], r"red\n", "label.json"),
     "embed": (["embed", "clip", "{zoo}/photos", "--output", "{out}/x.npy"], r"2 embeddings of 32", "clip.safetensors"),
