@@ -152,7 +152,8 @@ HttpResponse Http::perform(const std::string& url, bool with_token, Transfer& tr
   if (transfer.first > 0) set(CURLOPT_RANGE, range.c_str());
   set(CURLOPT_USERAGENT, "wkv/" WKV_VERSION);
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_BUFFERSIZE, kBufferBytes);
+  // A wish: libcurl refuses it where an earlier try has left a buffer in use.
+  curl_easy_setopt(handle_.get(), CURLOPT_BUFFERSIZE, kBufferBytes);
   set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(settings_.timeout.count()));
   set(CURLOPT_LOW_SPEED_LIMIT, kSlowBytesPerSecond);
   set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(settings_.timeout.count()));
