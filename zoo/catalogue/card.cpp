@@ -156,8 +156,10 @@ RemoteFile read_file(const Fields& fields, const RemoteFile& source) {
 
 std::vector<RemoteFile> read_files(const Fields& card) {
   RemoteFile source;
+  bool embedded = false;
   if (card.find("source")) {
     const Fields fields = card.object("source");
+    embedded = fields.find("embedded");
     if (fields.find("repository")) source.repository = fields.text("repository", "owner/name", is_repository);
     if (fields.find("revision")) {
       source.revision =
@@ -166,6 +168,7 @@ std::vector<RemoteFile> read_files(const Fields& card) {
   }
   std::vector<RemoteFile> files;
   card.objects("files", [&](const Fields& fields) { files.push_back(read_file(fields, source)); });
+  if (files.empty() && !embedded) card.refuse("files", "a list of at least one file");
   return files;
 }
 
