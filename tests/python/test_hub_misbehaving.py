@@ -320,3 +320,8 @@ def test_tls_is_not_left_by_a_redirect(client, hub, secure_hub, certificate, tmp
     refused = client.fetch(secure_hub.environment(tmp_path, SSL_CERT_FILE=certificate[0]), MODEL)
     assert_refused(refused, tmp_path, "network", "without TLS")
     assert not hub.requests
+
+
+def test_a_host_that_no_one_knows_is_named_after_all_tries(client, hub, tmp_path):
+    refused = client.fetch(hub.environment(tmp_path, HF_ENDPOINT="http://hub.invalid"), MODEL)
+    assert refused["error"] == "network" and "hub.invalid" in refused["message"]

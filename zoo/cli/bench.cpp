@@ -136,8 +136,7 @@ void add_bench(CLI::App& app) {
   auto* command = app.add_subcommand("bench", "Measure speed, load time and memory of a model");
   auto arguments = std::make_shared<BenchArguments>();
   zoo::BenchOptions& options = arguments->options;
-  command->add_option("MODEL", arguments->model, "A checkpoint (.pth, .safetensors, a folder), or `embedded`")
-      ->required();
+  command->add_option("MODEL", arguments->model, kModelHelp)->required();
   command->add_option("--config", arguments->config,
                       "Configuration that shapes can't tell: JSON, or the path of a JSON file");
   add_dtypes(*command, arguments->dtypes);

@@ -14,13 +14,13 @@ namespace {
 struct ChatArguments {
   LanguageModelArguments model;
   SamplingArguments sampling;
-  std::string format = "plain", system;
+  std::string format, system;
 };
 
 void run_chat(const ChatArguments& arguments) {
   const auto model = arguments.model.load();
   const auto tokenizer = arguments.model.load_tokenizer(*model);
-  const ChatFormat format = chat_format(arguments.format);
+  const ChatFormat format = arguments.model.chat_format(arguments.format);
   GenerateOptions options = arguments.sampling.options;
   options.stop.insert(options.stop.end(), format.stop.begin(), format.stop.end());
 
@@ -52,10 +52,7 @@ void add_chat(CLI::App& app) {
   auto* command = app.add_subcommand("chat", "Talk with a model: one line, one turn");
   auto arguments = std::make_shared<ChatArguments>();
   arguments->model.add_to(*command, /*model_required=*/false);
-  command
-      ->add_option("--format", arguments->format, "plain; think or fast: G1 models, with and without their reasoning")
-      ->check(CLI::IsMember({"plain", "think", "fast"}))
-      ->capture_default_str();
+  add_chat_format(*command, "--format", arguments->format);
   command->add_option("--system", arguments->system, "A text that the conversation begins with");
   command->add_option("--tokens", arguments->sampling.options.max_tokens, "At most so many an answer")
       ->check(CLI::NonNegativeNumber)

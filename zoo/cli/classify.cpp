@@ -42,11 +42,10 @@ std::vector<zoo::ClassNames> names_of(int64_t classes, const std::string& labels
                   fmt::format("{}: {} names for a model of {} classes", labels, names.size(), classes));
     }
   } else if (classes == kImagenetClasses) {
-    names = zoo::imagenet_labels();
-    if (names.empty()) {
-      fmt::print(stderr,
-                 "Classes are shown without names: give them with --labels, or see docs/vision.md for where "
-                 "they are looked for\n");
+    try {
+      names = zoo::imagenet_labels();
+    } catch (const Error& error) {
+      fmt::print(stderr, "Classes are shown without names, which --labels may give: {}\n", error.what());
     }
   }
   return names;

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "wkv/zoo/catalogue.h"
+#include "wkv/zoo/chat.h"
 #include "wkv/zoo/generate.h"
 #include "wkv/zoo/load.h"
 #include "wkv/zoo/tokenizer.h"
@@ -17,8 +19,12 @@ void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_score(CLI::App& app);
+void add_list(CLI::App& app);
 void add_info(CLI::App& app);
+void add_pull(CLI::App& app);
+void add_verify(CLI::App& app);
 void add_convert(CLI::App& app);
+void add_export(CLI::App& app);
 void add_train(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_bench(CLI::App& app);
@@ -27,7 +33,13 @@ void add_zero_shot(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
-void add_pull(CLI::App& app);
+
+// Whether every file of a card is on this machine.
+bool is_cached(const zoo::Card& card);
+
+// What MODEL may be.
+inline constexpr const char* kModelHelp =
+    "A name of the catalogue (`wkv list`), or a checkpoint: .pth, .safetensors, a folder";
 
 // What the subcommands that run a model share: which one, and how it is loaded.
 struct ModelArguments {
@@ -43,11 +55,13 @@ struct ModelArguments {
 // And those that run a language model, with its tokenizer.
 struct LanguageModelArguments : ModelArguments {
   LanguageModelArguments() { model = zoo::kEmbeddedModel; }
-  std::string tokenizer;  // empty: guessed from the size of the vocabulary
+  std::string tokenizer;  // empty: zoo::tokenizer_of
 
   void add_to(CLI::App& command, bool model_required);
   std::shared_ptr<models::LanguageModel> load() const;
   std::shared_ptr<const zoo::Tokenizer> load_tokenizer(const models::LanguageModel& model) const;
+  // What `asked` is, or, where it is empty, the model's card says, else "plain".
+  ChatFormat chat_format(const std::string& asked) const;
 };
 
 // Sampling options with the defaults of the command line.
@@ -57,6 +71,8 @@ struct SamplingArguments {
   void add_to(CLI::App& command);
 };
 
+// The option for wkv::chat_format, which may stay empty.
+CLI::Option* add_chat_format(CLI::App& command, const std::string& name, std::string& format);
 // The option --dtype: the name of a dtype or of a quantisation.
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype);
 CLI::Option* add_dtypes(CLI::App& command, std::vector<std::string>& names);  // several of them, separated by commas

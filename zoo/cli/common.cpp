@@ -12,7 +12,9 @@
 #include <iterator>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "wkv/error.h"
+#include "wkv/zoo/catalogue.h"
 
 namespace wkv::cli {
 namespace {
@@ -24,6 +26,22 @@ std::vector<std::string> dtype_names() {
 }
 
 }  // namespace
+
+CLI::Option* add_chat_format(CLI::App& command, const std::string& name, std::string& format) {
+  const auto problem = [](const std::string& text) -> std::string {
+    try {
+      chat_format(text);
+      return {};
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  return command
+      .add_option(name, format,
+                  "plain; think or fast: G1 models, with and without their reasoning; or a template with {} for the "
+                  "user's text (default: the model's card's, else plain)")
+      ->check(problem);
+}
 
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
   return command.add_option("--dtype", dtype, "fp32, bf16, fp16, fp64, or quantised: int8, int4")
@@ -47,17 +65,17 @@ CLI::Option* ModelArguments::add_to(CLI::App& command, const std::string& model_
 
 zoo::LoadOptions ModelArguments::load_options() const {
   if (threads > 0) at::set_num_threads(threads);
-  zoo::LoadOptions options{.config = config};
+  zoo::LoadOptions options{.config = config, .progress = show_downloads()};
   set_dtype(options, dtype);
   return options;
 }
 
 void LanguageModelArguments::add_to(CLI::App& command, bool model_required) {
-  auto* option = ModelArguments::add_to(command, "A checkpoint (.pth, .safetensors, a folder), or `embedded`");
+  auto* option = ModelArguments::add_to(command, kModelHelp);
   if (model_required) option->required();
   command.add_option(
       "--tokenizer", tokenizer,
-      "bytes, world, gpt-neox-20b, gpt2, or the path of a vocabulary (default: by the model's vocabulary)");
+      "bytes, world, gpt-neox-20b, gpt2, or the path of a vocabulary (default: the model's card's, or by its size)");
 }
 
 std::shared_ptr<models::LanguageModel> LanguageModelArguments::load() const {
@@ -67,13 +85,19 @@ std::shared_ptr<models::LanguageModel> LanguageModelArguments::load() const {
 std::shared_ptr<const zoo::Tokenizer> LanguageModelArguments::load_tokenizer(
     const models::LanguageModel& language_model) const {
   if (!tokenizer.empty()) return zoo::load_tokenizer(tokenizer);
-  const std::string guess = zoo::guess_tokenizer(language_model.vocab_size());
+  const std::string guess = zoo::tokenizer_of(model, language_model.vocab_size());
   if (guess.empty()) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}: no known tokenizer has {} tokens: name one with --tokenizer", model,
                             language_model.vocab_size()));
   }
   return zoo::load_tokenizer(guess);
+}
+
+ChatFormat LanguageModelArguments::chat_format(const std::string& asked) const {
+  if (!asked.empty()) return wkv::chat_format(asked);
+  const auto card = zoo::card_of(model);
+  return wkv::chat_format(card && !card->prompt.empty() ? card->prompt : "plain");
 }
 
 void SamplingArguments::add_to(CLI::App& command) {

@@ -8,6 +8,7 @@
 #include "vision/partial_embeddings.h"
 #include "vision/unit_rows.h"
 #include "wkv/error.h"
+#include "wkv/zoo/catalogue.h"
 #include "wkv/zoo/embeddings.h"
 
 namespace wkv::cli {
@@ -23,7 +24,7 @@ struct EmbedArguments {
 // All that the vectors depend on beside the images or texts.
 std::string origin_of(const EmbedArguments& arguments, const std::string& pipeline) {
   namespace fs = std::filesystem;
-  const fs::path model = fs::weakly_canonical(arguments.model.model);
+  const fs::path model = fs::weakly_canonical(zoo::locate(arguments.model.model).path);
   nlohmann::ordered_json origin = {{"model", model.string()},
                                    {"config", arguments.model.config},
                                    {"dtype", arguments.model.dtype},

@@ -31,8 +31,12 @@ int main(int argc, char** argv) {
   wkv::cli::add_chat(app);
   wkv::cli::add_serve(app);
   wkv::cli::add_score(app);
+  wkv::cli::add_list(app);
   wkv::cli::add_info(app);
+  wkv::cli::add_pull(app);
+  wkv::cli::add_verify(app);
   wkv::cli::add_convert(app);
+  wkv::cli::add_export(app);
   wkv::cli::add_tokenize(app);
   wkv::cli::add_train(app);
   wkv::cli::add_bench(app);
@@ -41,7 +45,6 @@ int main(int argc, char** argv) {
   wkv::cli::add_embed(app);
   wkv::cli::add_retrieve(app);
   wkv::cli::add_eval(app);
-  wkv::cli::add_pull(app);
 
   // Without arguments: text from the embedded model.
   std::vector<std::string> arguments(argv + 1, argv + argc);

@@ -9,6 +9,7 @@
 #include "serve/engine.h"
 #include "serve/http_server.h"
 #include "serve/service.h"
+#include "wkv/zoo/catalogue.h"
 
 namespace wkv::cli {
 namespace {
@@ -18,13 +19,14 @@ struct ServeArguments {
   serve::ServerOptions server;
   serve::RequestLimits limits;
   serve::EngineOptions engine;
-  std::string name, api_key, chat_format = "plain";
+  std::string name, api_key, chat_format;
   int64_t state_cache_mb = 256, body_kb = 1024;
   int64_t read_timeout = 30, write_timeout = 30, grace = 30;  // seconds
 };
 
-// As clients call it: the file's name without its ending.
+// As clients call it: its name in the catalogue, or the file's without its ending.
 std::string default_name(const std::string& model) {
+  if (zoo::card_of(model)) return model;
   const std::filesystem::path path = std::filesystem::path(model).lexically_normal();
   const std::filesystem::path last = path.has_filename() ? path : path.parent_path();
   return std::filesystem::is_directory(last) ? last.filename().string() : last.stem().string();
@@ -39,7 +41,7 @@ void run_serve(ServeArguments arguments) {
   server_options.grace = std::chrono::seconds(grace);
   engine_options.state_cache_bytes = state_cache_mb << 20;
   limits.max_choices = std::min(limits.max_choices, engine_options.slots + engine_options.queue);
-  const ChatFormat format = chat_format(chat_format_name);
+  const ChatFormat format = model_arguments.chat_format(chat_format_name);
 
   serve::HttpServer server(server_options);  // before the model is loaded: a port in use is known at once
   const auto model = model_arguments.load();
@@ -66,10 +68,8 @@ void add_serve(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--port", server.port, "0: one that is free, which is then printed")->capture_default_str();
   command->add_option("--api-key", api_key, "Answer only those who send this key")->envname("WKV_API_KEY");
-  command->add_option("--name", name, "The model's name for clients (default: the file's)");
-  command->add_option("--chat-format", format, "plain; think or fast: G1 models, with and without their reasoning")
-      ->check(CLI::IsMember({"plain", "think", "fast"}))
-      ->capture_default_str();
+  command->add_option("--name", name, "The model's name for clients (default: the catalogue's or the file's)");
+  add_chat_format(*command, "--chat-format", format);
   count("--slots", engine.slots, 1, "Texts that are generated at the same time");
   count("--queue", engine.queue, 0, "Texts that may wait for a slot; more are refused");
   count("--state-cache-mb", cache_mb, 0, "Memory for the states of texts read before; 0: none are kept");

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 }  // namespace
 
 void VisionModelArguments::add_to(CLI::App& command) {
-  ModelArguments::add_to(command, "A checkpoint (.pth, .safetensors, a folder)")->required();
+  ModelArguments::add_to(command, kModelHelp)->required();
   command.add_option("--pipeline", pipeline,
                      "How images are resized: mm224, vl384, clip224, or another size (default: the model's own)");
   command.add_option("--batch", batch, "Images at a time")->check(CLI::Range(1, 65536))->capture_default_str();
@@ -46,7 +46,7 @@ std::shared_ptr<models::Model> VisionModelArguments::load() const {
 std::shared_ptr<models::RWKVCLIPImpl> VisionModelArguments::load_clip() const { return require_clip(load(), model); }
 
 std::string VisionModelArguments::pipeline_of(const models::Model& loaded) const {
-  return pipeline.empty() ? zoo::preprocessing_of(loaded) : pipeline;
+  return pipeline.empty() ? zoo::preprocessing_of(model, loaded) : pipeline;
 }
 
 std::shared_ptr<models::RWKVCLIPImpl> require_clip(const std::shared_ptr<models::Model>& model,
@@ -148,6 +148,21 @@ void for_each_batch(const std::vector<std::string>& paths, const std::string& pi
     if (!images.empty()) use(places, at::stack(images));
     progress.advance_to(static_cast<int64_t>(end));
   }
+}
+
+std::optional<zoo::ClassificationScore> score_images(const std::vector<zoo::LabelledImage>& images,
+                                                     const std::string& pipeline, int64_t batch, Failures& failures,
+                                                     const std::function<at::Tensor(const at::Tensor&)>& logits_of) {
+  std::vector<std::string> paths;
+  for (const auto& image : images) paths.push_back(image.path);
+  std::vector<at::Tensor> logits;
+  std::vector<int64_t> targets;
+  for_each_batch(paths, pipeline, batch, failures, [&](const std::vector<size_t>& places, const at::Tensor& some) {
+    logits.push_back(logits_of(some));
+    for (const size_t place : places) targets.push_back(images[place].label);
+  });
+  if (logits.empty()) return std::nullopt;
+  return zoo::score_classification(at::cat(logits), at::tensor(targets, at::kLong));
 }
 
 void for_each_text_batch(

@@ -6,12 +6,15 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
+#include "vision/annotations.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/zoo/labels.h"
+#include "wkv/zoo/metrics.h"
 
 namespace wkv::cli {
 
@@ -77,6 +80,12 @@ std::vector<std::string> lines_of(const std::string& path);
 void for_each_batch(const std::vector<std::string>& paths, const std::string& pipeline, int64_t batch,
                     Failures& failures,
                     const std::function<void(const std::vector<size_t>& places, const at::Tensor& images)>& use);
+
+// How well `logits_of` a batch [b, 3, H, W] finds the labels of images, among those that could be read; none: not one
+// could.
+std::optional<zoo::ClassificationScore> score_images(const std::vector<zoo::LabelledImage>& images,
+                                                     const std::string& pipeline, int64_t batch, Failures& failures,
+                                                     const std::function<at::Tensor(const at::Tensor&)>& logits_of);
 
 // The same for texts: `use` gets some of them, and their vectors [n, C], not normalised.
 void for_each_text_batch(

@@ -41,11 +41,15 @@ class Checkpoint {
   void require_shape(const std::string& name, const std::vector<int64_t>& expected) const;
   // Lets go of a tensor's memory, for a caller that has its values elsewhere and won't look at it again.
   void release(const TensorEntry& entry) { source_.entries[&entry - source_.entries.data()].owner.reset(); }
+  // Puts these tensors in the place of all, as one that translates another package's layout does. Throws wkv::Error for
+  // two of one name.
+  void replace(std::vector<TensorEntry> entries);
   // Number of blocks: one more than the largest i of names "<prefix><i>.<rest>"; throws wkv::Error when an index is
   // left out.
   int64_t count_blocks(const std::string& prefix) const;
 
  private:
+  void index();
   void find_quantized_matrices();
 
   TensorSource source_;

@@ -3,7 +3,7 @@
 #include <functional>
 #include <map>
 
-#include "mapping/match.h"
+#include "mapping/named_checkpoint.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/zoo/load.h"
 
@@ -40,17 +40,22 @@ std::string guess_tokenizer(int64_t vocab_size) {
   }
 }
 
-Description describe(const std::string& path, const LoadOptions& options) {
-  const Checkpoint checkpoint = open_checkpoint(path);
-  Config config = read_config(options.config, path);
-  const MatchedModel matched = match(checkpoint, options.family, config);
+std::string tokenizer_of(const std::string& path_or_name, int64_t vocab_size) {
+  const auto card = card_of(path_or_name);
+  return card && !card->tokenizer.empty() ? card->tokenizer : guess_tokenizer(vocab_size);
+}
+
+Description describe(const std::string& path_or_name, const LoadOptions& options) {
+  NamedCheckpoint named(path_or_name, options.config, options.progress);
+  const Checkpoint& checkpoint = named.checkpoint;
+  const MatchedModel matched = named.match(options.family);
 
   Description d;
   d.container = checkpoint.container();
   d.family = matched.family->name;
   d.config_json = matched.model->config_json();
   d.unused_tensors = matched.unused;
-  d.unknown_config_keys = config.unknown_keys();
+  d.unknown_config_keys = named.config.unknown_keys();
   std::map<std::string, int64_t> dtypes;
   for (const auto& parameter : matched.model->named_parameters()) {
     d.parameters += parameter.value().numel();
@@ -64,9 +69,9 @@ Description describe(const std::string& path, const LoadOptions& options) {
   if (const auto* language_model = dynamic_cast<const models::LanguageModel*>(matched.model.get())) {
     for (const auto& entry : language_model->initial_state(1).entries)
       d.state_bytes += static_cast<int64_t>(entry.tensor.nbytes());
-    d.tokenizer = guess_tokenizer(language_model->vocab_size());
+    d.tokenizer = tokenizer_of(path_or_name, language_model->vocab_size());
   } else if (const auto* clip = dynamic_cast<const models::RWKVCLIPImpl*>(matched.model.get())) {
-    d.tokenizer = guess_tokenizer(clip->options().vocab);
+    d.tokenizer = tokenizer_of(path_or_name, clip->options().vocab);
   }
   return d;
 }

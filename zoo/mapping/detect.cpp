@@ -26,7 +26,6 @@ std::span<const Family> families() {
                                rwkv6_family,
                                rwkv5_family,
                                rwkv4_family,
-                               rwkv4_transformers_family,
                                multi_temporal_rwkv_family,
                                rrwkv_family,
                                based_family,

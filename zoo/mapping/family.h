@@ -28,7 +28,6 @@ extern const Family rwkv7_digits_family;
 extern const Family rwkv6_family;
 extern const Family rwkv5_family;
 extern const Family rwkv4_family;
-extern const Family rwkv4_transformers_family;
 extern const Family multi_temporal_rwkv_family;
 extern const Family rrwkv_family;
 extern const Family based_family;

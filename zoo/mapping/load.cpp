@@ -4,7 +4,7 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
-#include "mapping/match.h"
+#include "mapping/named_checkpoint.h"
 #include "mapping/quantization.h"
 #include "wkv/error.h"
 #include "wkv/models/memory.h"
@@ -41,18 +41,18 @@ double parameter_bytes(const Checkpoint& checkpoint, const std::string& quantiza
 
 }  // namespace
 
-std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& options) {
+std::shared_ptr<models::Model> load(const std::string& path_or_name, const LoadOptions& options) {
   if (options.dtype && !c10::isFloatingType(*options.dtype)) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("dtype: expected a floating-point one, got {}", c10::toString(*options.dtype)));
   }
-  Checkpoint checkpoint = open_checkpoint(path);
-  Config config = read_config(options.config, path);
+  NamedCheckpoint named(path_or_name, options.config, options.progress);
+  Checkpoint& checkpoint = named.checkpoint;
   const std::string quantization = wanted_quantization(checkpoint, options.quantize, options.dtype);
   const at::ScalarType dtype = parameter_dtype(checkpoint, options, !quantization.empty());
-  models::require_memory(path + ": its parameters", parameter_bytes(checkpoint, quantization, dtype),
+  models::require_memory(path_or_name + ": its parameters", parameter_bytes(checkpoint, quantization, dtype),
                          quantization.empty() ? "load it in bf16, int8 or int4" : "use a smaller model");
-  const MatchedModel matched = match(checkpoint, options.family, config);
+  const MatchedModel matched = named.match(options.family);
   std::map<std::string, std::string> formats;
   if (!quantization.empty()) formats = matched.model->matrix_formats(quantization);
   const at::NoGradGuard no_grad;
@@ -73,10 +73,14 @@ std::shared_ptr<models::Model> load(const std::string& path, const LoadOptions& 
   return matched.model;
 }
 
-std::shared_ptr<models::LanguageModel> load_language_model(const std::string& path, const LoadOptions& options) {
-  auto model = std::dynamic_pointer_cast<models::LanguageModel>(load(path, options));
-  if (!model) throw Error(ErrorCode::invalid_argument, fmt::format("{}: not a language model", path));
-  return model;
+std::shared_ptr<models::LanguageModel> load_language_model(const std::string& path_or_name,
+                                                           const LoadOptions& options) {
+  const auto model = load(path_or_name, options);
+  auto language_model = std::dynamic_pointer_cast<models::LanguageModel>(model);
+  if (!language_model)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: not a language model: it is {}", path_or_name, model->family()));
+  return language_model;
 }
 
 }  // namespace wkv::zoo

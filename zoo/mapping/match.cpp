@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "embedded/embedded.h"
 #include "mapping/detect.h"
+#include "mapping/hub_layout.h"
 #include "wkv/error.h"
 #include "wkv/ops.h"
 #include "wkv/zoo/load.h"
@@ -64,11 +64,8 @@ torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& mode
   return tensors;
 }
 
-Checkpoint open_checkpoint(const std::string& path_or_name) {
-  return {path_or_name == kEmbeddedModel ? embedded_tensors() : open_tensors(path_or_name), path_or_name};
-}
-
-MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_family, Config& config) {
+MatchedModel match(Checkpoint& checkpoint, const std::string& forced_family, Config& config) {
+  from_hub_layout(checkpoint, config);
   MatchedModel matched;
   matched.family = &detect_family(checkpoint, forced_family);
   matched.model = build(*matched.family, checkpoint, config);

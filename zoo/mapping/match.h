@@ -27,10 +27,8 @@ struct MatchedModel {
 // Parameters, then buffers, by name.
 torch::OrderedDict<std::string, at::Tensor> tensors_of(const models::Model& model);
 
-// A checkpoint by its path, or the embedded one by its name.
-Checkpoint open_checkpoint(const std::string& path_or_name);
-
-// forced_family: as in LoadOptions. Throws one wkv::Error that names every missing, unexpected and mis-shaped tensor.
-MatchedModel match(const Checkpoint& checkpoint, const std::string& forced_family, Config& config);
+// A checkpoint in another package's layout (hub_layout.h) has the published names afterwards. forced_family: as in
+// LoadOptions. Throws one wkv::Error that names every missing, unexpected and mis-shaped tensor.
+MatchedModel match(Checkpoint& checkpoint, const std::string& forced_family, Config& config);
 
 }  // namespace wkv::zoo

@@ -6,6 +6,7 @@
 #include "wkv/models/language_model.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/models/vision_model.h"
+#include "wkv/zoo/export_torchscript.h"
 #include "wkv/zoo/load.h"
 
 namespace wkv::python {
@@ -31,10 +32,19 @@ c10::Dict<std::string, at::Tensor> to_dict(const torch::OrderedDict<std::string,
 
 }  // namespace
 
-c10::intrusive_ptr<Model> Model::load(std::string path, std::string config, std::string family,
+c10::intrusive_ptr<Model> Model::load(std::string path_or_name, std::string config, std::string family,
                                       std::optional<at::ScalarType> dtype, std::string quantize) {
   return c10::make_intrusive<Model>(
-      zoo::load(path, {.config = config, .family = family, .dtype = dtype, .quantize = quantize}));
+      zoo::load(path_or_name, {.config = config, .family = family, .dtype = dtype, .quantize = quantize}),
+      path_or_name);
+}
+
+std::string Model::tokenizer() {
+  if (const auto* language = dynamic_cast<models::LanguageModel*>(value.get()))
+    return zoo::tokenizer_of(path_or_name, language->vocab_size());
+  if (const auto* clip = dynamic_cast<models::RWKVCLIPImpl*>(value.get()))
+    return zoo::tokenizer_of(path_or_name, clip->options().vocab);
+  return {};
 }
 
 std::string Model::kind() {
@@ -72,6 +82,10 @@ void Model::to(std::optional<at::Device> device, std::optional<at::ScalarType> d
   for (auto& buffer : value->buffers()) move(buffer);
 }
 
+void Model::export_torchscript(std::string path, int64_t batch, int64_t block, int64_t image) {
+  zoo::export_torchscript(value, path, {.batch = batch, .block = block, .image = image});
+}
+
 namespace {
 
 TORCH_LIBRARY_FRAGMENT(wkv, m) {
@@ -80,11 +94,14 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
   model.def("kind", bound(&Model::kind))
       .def("family", bound(&Model::family))
       .def("config_json", bound(&Model::config_json))
+      .def("tokenizer", bound(&Model::tokenizer))
       .def("parameters", bound(&Model::parameters))
       .def("buffers", bound(&Model::buffers))
       .def("is_training", bound(&Model::is_training))
       .def("train", bound(&Model::train))
       .def("to", bound(&Model::to), "", {arg("device"), arg("dtype")})
+      .def("export_torchscript", bound(&Model::export_torchscript), "",
+           {arg("path"), arg("batch"), arg("block"), arg("size")})
       .def_static("load", bound(&Model::load));
   m.class_<Tokenizer>("Tokenizer")
       .def("name", bound(&Tokenizer::name))
@@ -95,6 +112,8 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def_static("load", bound(&Tokenizer::load));
   define_language(m, model);
   define_vision(m, model);
+  define_catalogue(m);
+  define_download(m);
 }
 
 }  // namespace

@@ -46,18 +46,21 @@ auto bound(R (*function)(Args...)) {
 }
 
 struct Model : torch::CustomClassHolder {
-  explicit Model(std::shared_ptr<models::Model> model) : value(std::move(model)) {}
+  Model(std::shared_ptr<models::Model> model, std::string name)
+      : value(std::move(model)), path_or_name(std::move(name)) {}
 
   std::string kind();  // which of the package's classes wraps it: "language", "vision", "clip"
   std::string family() { return value->family(); }
   std::string config_json() { return value->config_json(); }
+  std::string tokenizer();  // its name; empty: none is known
   c10::Dict<std::string, at::Tensor> parameters();
   c10::Dict<std::string, at::Tensor> buffers();
   bool is_training() { return value->is_training(); }
   void train(bool on);
   void to(std::optional<at::Device> device, std::optional<at::ScalarType> dtype);
+  void export_torchscript(std::string path, int64_t batch, int64_t block, int64_t image);
 
-  static c10::intrusive_ptr<Model> load(std::string path, std::string config, std::string family,
+  static c10::intrusive_ptr<Model> load(std::string path_or_name, std::string config, std::string family,
                                         std::optional<at::ScalarType> dtype, std::string quantize);
 
   // The model as one of its kind (models::LanguageModel, ...); throws wkv::Error for one of another.
@@ -69,6 +72,7 @@ struct Model : torch::CustomClassHolder {
   }
 
   std::shared_ptr<models::Model> value;
+  std::string path_or_name;  // as zoo::load took it
 };
 
 using ModelHandle = c10::intrusive_ptr<Model>;
@@ -102,5 +106,7 @@ using TokenizerHandle = c10::intrusive_ptr<Tokenizer>;
 // Each adds its subject to the library, and to the class of models the methods of those of its kind.
 void define_language(torch::Library& library, torch::class_<Model>& model);
 void define_vision(torch::Library& library, torch::class_<Model>& model);
+void define_catalogue(torch::Library& library);
+void define_download(torch::Library& library);
 
 }  // namespace wkv::python

@@ -40,7 +40,7 @@ at::Tensor encode_text(ModelHandle self, at::Tensor tokens, bool normalize) {
   return clip_model(self).encode_text(tokens, normalize);
 }
 
-std::string preprocessing(ModelHandle self) { return zoo::preprocessing_of(*self->value); }
+std::string preprocessing(ModelHandle self) { return zoo::preprocessing_of(self->path_or_name, *self->value); }
 at::Tensor embed_images(ModelHandle self, at::Tensor images) { return zoo::embed_images(*self->value, images); }
 at::Tensor embed_texts(ModelHandle self, TokenizerHandle tokenizer, std::vector<std::string> texts) {
   return zoo::embed_texts(clip_model(self), *tokenizer->value, texts);

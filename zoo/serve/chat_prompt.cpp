@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <utility>
 
 #include "io/printable.h"
 #include "serve/api_error.h"
@@ -77,8 +78,9 @@ std::vector<int64_t> chat_prompt(const nlohmann::json& messages, const ChatForma
   };
   const std::vector<Message> turns = turns_of(messages);
   const bool system = turns.front().role == "system";
-  // Earlier answers hold their opening themselves.
-  ChatSession session({.opening = "", .stop = format.stop}, system ? turns.front().content : "");
+  ChatFormat of_turns = format;
+  of_turns.opening.clear();  // earlier answers hold theirs themselves
+  ChatSession session(std::move(of_turns), system ? turns.front().content : "");
   for (std::size_t i = system ? 1 : 0; i < turns.size(); ++i) {
     if (turns[i].role == "user") {
       append(session.next_prompt(turns[i].content));

@@ -5,6 +5,7 @@
 
 #include "wkv/error.h"
 #include "wkv/models/vision_model.h"
+#include "wkv/zoo/catalogue.h"
 #include "wkv/zoo/embeddings.h"
 
 namespace wkv::zoo {
@@ -36,6 +37,11 @@ std::string preprocessing_of(const models::Model& model) {
   if (const auto* clip = dynamic_cast<const models::RWKVCLIPImpl*>(&model)) return clip->preprocessing();
   if (const auto* vision = dynamic_cast<const models::VisionModel*>(&model)) return vision->preprocessing();
   refuse(model);
+}
+
+std::string preprocessing_of(const std::string& path_or_name, const models::Model& model) {
+  const auto card = card_of(path_or_name);
+  return card && !card->preprocessing.empty() ? card->preprocessing : preprocessing_of(model);
 }
 
 at::Tensor embed_texts(models::RWKVCLIPImpl& model, const Tokenizer& tokenizer, const std::vector<std::string>& texts) {

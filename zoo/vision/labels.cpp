@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <optional>
 
+#include "catalogue/fetch_all.h"
 #include "io/data_folders.h"
 #include "io/printable.h"
 #include "vision/name_file.h"
 #include "wkv/error.h"
+#include "wkv/zoo/catalogue.h"
 
 namespace wkv::zoo {
 namespace {
@@ -20,6 +22,7 @@ namespace fs = std::filesystem;
 constexpr const char* kDefaultTemplate = "a photo of a {}.";
 constexpr const char* kLabelSets = "label.json";
 constexpr const char* kTemplateSets = "template.json";
+constexpr const char* kPublishedSets = "zero-shot";  // the catalogue's card of both
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;
@@ -42,9 +45,19 @@ std::optional<fs::path> find_in_folders(const std::string& file) {
   return std::nullopt;
 }
 
+// The same of the published sets, as the catalogue has them.
+std::optional<fs::path> find_in_catalogue(const std::string& file) {
+  for (fs::path& path : fetch_data("labels", kPublishedSets)) {
+    if (path.filename() == file) return std::move(path);
+  }
+  return std::nullopt;
+}
+
+using FindFile = std::optional<fs::path> (*)(const std::string& file);
+
 // An entry of label.json or template.json; none: no such file or entry. `where` becomes what messages begin with.
-std::optional<nlohmann::json> find_entry(const char* file, const std::string& set, std::string& where) {
-  const auto path = find_in_folders(file);
+std::optional<nlohmann::json> find_entry(FindFile find, const char* file, const std::string& set, std::string& where) {
+  const auto path = find(file);
   if (!path) return std::nullopt;
   const nlohmann::json sets = read_json(*path);
   where = fmt::format("{}: {}", path->string(), printable(set));
@@ -52,13 +65,17 @@ std::optional<nlohmann::json> find_entry(const char* file, const std::string& se
   return sets[set];
 }
 
-std::optional<std::vector<ClassNames>> find_label_set(const std::string& set) {
-  if (set.empty() || set.find('/') != std::string::npos) return std::nullopt;
+// NAME.json or NAME.txt.
+std::optional<fs::path> find_set_file(const std::string& set) {
   for (const char* suffix : {".json", ".txt"}) {
-    if (const auto path = find_in_folders(set + suffix)) return read_classes(*path);
+    if (auto path = find_in_folders(set + suffix)) return path;
   }
+  return std::nullopt;
+}
+
+std::optional<std::vector<ClassNames>> find_label_entry(FindFile find, const std::string& set) {
   std::string where;
-  const auto entry = find_entry(kLabelSets, set, where);
+  const auto entry = find_entry(find, kLabelSets, set, where);
   if (!entry) return std::nullopt;
   std::vector<ClassNames> classes = parse_classes(*entry, where);
   for (ClassNames& names : classes) {
@@ -67,10 +84,25 @@ std::optional<std::vector<ClassNames>> find_label_set(const std::string& set) {
   return classes;
 }
 
-std::optional<std::vector<std::string>> find_template_set(const std::string& set) {
+bool may_be_set(const std::string& set) { return !set.empty() && set.find('/') == std::string::npos; }
+
+std::optional<std::vector<ClassNames>> find_label_set_in_folders(const std::string& set) {
+  if (!may_be_set(set)) return std::nullopt;
+  if (const auto path = find_set_file(set)) return read_classes(*path);
+  return find_label_entry(find_in_folders, set);
+}
+
+std::optional<std::vector<ClassNames>> find_label_set_in_catalogue(const std::string& set) {
+  if (!may_be_set(set)) return std::nullopt;
+  if (const auto files = fetch_data("labels", set); !files.empty()) return read_classes(files.front());
+  return find_label_entry(find_in_catalogue, set);
+}
+
+std::optional<std::vector<std::string>> find_template_entry(FindFile find, const std::string& set) {
   std::string where;
-  auto entry = find_entry(kTemplateSets, set, where);
-  if ((!entry || entry->empty()) && set.starts_with("imagenet")) entry = find_entry(kTemplateSets, "imagenet", where);
+  auto entry = find_entry(find, kTemplateSets, set, where);
+  if ((!entry || entry->empty()) && set.starts_with("imagenet"))
+    entry = find_entry(find, kTemplateSets, "imagenet", where);
   if (!entry) return std::nullopt;
   return parse_texts(*entry, where);
 }
@@ -109,9 +141,15 @@ std::vector<ClassNames> load_labels(const std::string& labels) {
     refuse_duplicates(classes, "labels");
     return classes;
   }
-  if (auto classes = find_label_set(labels)) return *std::move(classes);
-  throw Error(ErrorCode::not_found, fmt::format("labels \"{}\": neither a file, nor a list (a,b,c), nor a set in {}",
-                                                printable(labels), label_folder_names()));
+  if (auto classes = find_label_set_in_folders(labels)) return *std::move(classes);
+  const std::string unknown = fmt::format("labels \"{}\": neither a file, nor a list (a,b,c), nor a set in {}",
+                                          printable(labels), label_folder_names());
+  try {
+    if (auto classes = find_label_set_in_catalogue(labels)) return *std::move(classes);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}; {}", unknown, error.what()));
+  }
+  throw Error(ErrorCode::not_found, unknown);
 }
 
 std::vector<std::string> load_templates(const std::string& templates) {
@@ -121,27 +159,29 @@ std::vector<std::string> load_templates(const std::string& templates) {
     return texts;
   }
   if (templates.find("{}") != std::string::npos) return {templates};
-  if (auto texts = find_template_set(templates)) {
-    require_places(*texts, templates);
-    return *std::move(texts);
+  const std::string unknown =
+      fmt::format("templates \"{}\": neither a file, nor a text with {{}} in it, nor a set of {} in {}",
+                  printable(templates), kTemplateSets, label_folder_names());
+  auto texts = find_template_entry(find_in_folders, templates);
+  try {
+    if (!texts) texts = find_template_entry(find_in_catalogue, templates);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}; {}", unknown, error.what()));
   }
-  throw Error(ErrorCode::not_found,
-              fmt::format("templates \"{}\": neither a file, nor a text with {{}} in it, nor a set of {} in {}",
-                          printable(templates), kTemplateSets, label_folder_names()));
+  if (!texts) throw Error(ErrorCode::not_found, unknown);
+  require_places(*texts, templates);
+  return *std::move(texts);
 }
 
 std::vector<std::string> templates_of_labels(const std::string& labels) {
   if (is_file(labels) || labels.find(',') != std::string::npos) return {kDefaultTemplate};
-  std::string where;
-  if (find_entry(kLabelSets, labels, where)) return load_templates(labels);  // a published set: its own, or an error
-  return find_template_set(labels).value_or(std::vector<std::string>{kDefaultTemplate});
+  if (!find_set_file(labels) && !find_data("labels", labels)) return load_templates(labels);  // published with it
+  return find_template_entry(find_in_folders, labels).value_or(std::vector<std::string>{kDefaultTemplate});
 }
 
 std::vector<ClassNames> imagenet_labels() {
-  for (const char* set : {"imagenet1k", "imagenet"}) {
-    if (auto classes = find_label_set(set)) return *std::move(classes);
-  }
-  return {};
+  if (auto classes = find_label_set_in_folders("imagenet1k")) return *std::move(classes);
+  return load_labels("imagenet");
 }
 
 std::string fill_template(std::string_view text, std::string_view name) {

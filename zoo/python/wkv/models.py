@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from wkv._download import download
 from wkv._library import classes, existing
 from wkv.state import State
 
@@ -29,6 +30,11 @@ class Model:
     def config(self) -> dict:
         """The sizes and options, under the keys of upstream's configurations."""
         return json.loads(self._handle.config_json())
+
+    @property
+    def tokenizer(self) -> str:
+        """The name of the tokenizer that goes with it, for `wkv.tokenizer`; empty where none is known."""
+        return self._handle.tokenizer()
 
     @property
     def training(self) -> bool:
@@ -174,9 +180,12 @@ def _handle_of(state: State | None):
 _KINDS = {"language": LanguageModel, "vision": VisionModel, "clip": ClipModel}
 
 
-def list_models() -> list[str]:
-    """The names that `load` knows beside paths."""
-    return ["embedded"]
+def list_models(pattern: str = "*") -> list[dict]:
+    """The cards of the models whose name, or an alias, matches the pattern (`*` and `?`), by name.
+
+    A card has "name", "family", "parameters", "figures", "verified", ...: docs/adding.md says what each key means.
+    """
+    return [json.loads(card) for card in classes().Catalogue.list_models(pattern)]
 
 
 def load(
@@ -189,7 +198,8 @@ def load(
 ) -> Model:
     """Opens a checkpoint (.pth, .pt, .bin, .safetensors, or a folder with config.json and weights), in eval mode.
 
-    path_or_name: "embedded" is the small byte-level model that the library carries with it.
+    path_or_name: a name of the catalogue is fetched where it is not in the hub's cache, and configured by its card;
+    "embedded" is the small byte-level model that the library carries with it.
     config: what shapes alone can't tell, under upstream's keys, as a dict or the path of a JSON file.
     family: the architecture, told from the tensors' names by default.
     dtype: of the parameters; by default float32, except that a float64 file stays float64. "int8" and "int4" quantise
@@ -201,7 +211,9 @@ def load(
         config = json.dumps(config)
     else:
         config = existing(config)
-    path = path_or_name if path_or_name in list_models() else existing(path_or_name)
+    path_or_name = os.fspath(path_or_name)
+    if not os.path.exists(path_or_name):
+        download(path_or_name)
     quantize = dtype if isinstance(dtype, str) else ""
-    handle = classes().Model.load(path, config, family or "", None if quantize else dtype, quantize)
+    handle = classes().Model.load(path_or_name, config, family or "", None if quantize else dtype, quantize)
     return _KINDS[handle.kind()](handle).to(device)

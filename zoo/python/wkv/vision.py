@@ -69,7 +69,7 @@ def load_labels(labels: str | os.PathLike) -> list[list[str]]:
 
 
 def imagenet_labels() -> list[list[str]]:
-    """Of ImageNet-1k, in the order of the classifiers' logits; empty where the set's file is not installed."""
+    """Of ImageNet-1k, in the order of the classifiers' logits."""
     return classes().Vision.imagenet_labels()
 
 

@@ -57,7 +57,12 @@ struct DataCard {
 };
 WKV_API std::optional<DataCard> find_data(std::string_view kind, std::string_view name);
 
-// What a user names: the path of a checkpoint, or a name of the catalogue. A path that exists is a path.
+// What a user names is the path of a checkpoint, or a name of the catalogue. A path that exists is a path, except that
+// "embedded" is always kEmbeddedModel.
+
+// The card of what is a name; none: of a path, and of what is neither. Fetches nothing.
+WKV_API std::optional<Card> card_of(const std::string& path_or_name);
+
 struct Located {
   std::string path;          // for open_tensors, or kEmbeddedModel
   std::optional<Card> card;  // of a name

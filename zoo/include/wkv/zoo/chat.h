@@ -1,4 +1,4 @@
-// The published prompt formats of the RWKV chat models (World and G1): what a model has to read for its next answer.
+// The published prompt formats of the chat models: what a model has to read for its next answer.
 #pragma once
 #include <string>
 #include <string_view>
@@ -9,13 +9,16 @@
 namespace wkv {
 
 struct ChatFormat {
-  std::string opening;  // behind "Assistant:", for the model to go on from; a reader wants to see it before the answer
+  std::string opening;  // behind `after`, for the model to go on from; a reader wants to see it before the answer
   std::vector<std::string> stop;  // GenerateOptions::stop; the end-of-text token ends an answer too
+  std::string before = "User: ", after = "\n\nAssistant:";  // a user's text
 };
 
-// "plain": an answer of one paragraph. "think": G1 models reason between <think> and </think> first; "fast": they
-// answer at once (the answer begins with the `>` that completes the opening's tag). Throws wkv::Error for another name.
-WKV_API ChatFormat chat_format(const std::string& name);
+// Of the World and G1 models, "plain": an answer of one paragraph. "think": G1 models reason between <think> and
+// </think> first; "fast": they answer at once (the answer begins with the `>` that completes the opening's tag).
+// Of others a template with {} for the user's text, "Bob: {}\n\nAlice:"; what follows its last colon is the opening.
+// Throws wkv::Error for what is neither.
+WKV_API ChatFormat chat_format(const std::string& name_or_template);
 
 // Formats a conversation, turn by turn, for a model that keeps its state in between.
 //
@@ -35,7 +38,8 @@ class WKV_API ChatSession {
 
  private:
   ChatFormat format_;
-  std::string next_;  // what comes before the user's next text
+  std::string next_user_;  // what comes between an answer and the user's next text
+  std::string next_;       // what of it is still to be read
 };
 
 }  // namespace wkv

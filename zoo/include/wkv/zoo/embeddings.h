@@ -21,6 +21,8 @@ WKV_API at::Tensor embed_images(models::Model& model, const at::Tensor& images);
 WKV_API int64_t embedding_width(const models::Model& model);
 // The published pipeline for a model's images, as VisionModel's and RWKVCLIP's preprocessing(). Throws as embed_images.
 WKV_API std::string preprocessing_of(const models::Model& model);
+// The pipeline that the card of the model's name says, else the model's own.
+WKV_API std::string preprocessing_of(const std::string& path_or_name, const models::Model& model);
 
 // One vector a text, fp32 [n, C], not normalised: encode_text over rows of the model's context length. Without
 // gradients. Throws wkv::Error for a tokenizer that has no such rows, or larger ids than the model.

@@ -30,7 +30,8 @@ class WKV_API Tokenizer {
 // tokenizer.json with the pipeline of GPT-NeoX 20B or GPT-2, merges (*merges.txt) with their vocabulary beside them
 // (*vocab.json), or the merges of CLIP (*.gz). The names are the files rwkv_vocab_v20230424.txt, 20B_tokenizer.json,
 // gpt2_merges.txt or merges.txt, and bpe_simple_vocab_16e6.txt.gz in $WKV_TOKENIZERS, else in
-// $XDG_DATA_HOME/wkv/tokenizers (by default ~/.local/share/wkv/tokenizers).
+// $XDG_DATA_HOME/wkv/tokenizers (by default ~/.local/share/wkv/tokenizers), else those of the catalogue's data card of
+// that name, fetched where they are not in the cache.
 // gpt-neox-20b and gpt2 take "<|endoftext|>" in a text for that token, as published, and ill-formed UTF-8 for U+FFFD;
 // gpt-neox-20b normalises: decoding gives the text in NFC. clip takes "<start_of_text>" and "<end_of_text>" at the
 // beginning of a word for those tokens, and cleans and lower-cases: decoding gives words with a space behind each. It
