@@ -23,8 +23,26 @@ class Dice {
   }
   // One of the numbers at which sizes, products and sums of them go wrong.
   int64_t number() {
-    constexpr int64_t kEdges[] = {0, 1, 2, 3, 4, 8, 64, 255, 256, 65535, 65536, INT32_MAX, INT64_C(1) << 31, UINT32_MAX,
-                                  INT64_C(1) << 32, INT64_C(1) << 40, INT64_C(1) << 61, INT64_C(1) << 62, INT64_MAX, -1};
+    constexpr int64_t kEdges[] = {0,
+                                  1,
+                                  2,
+                                  3,
+                                  4,
+                                  8,
+                                  64,
+                                  255,
+                                  256,
+                                  65535,
+                                  65536,
+                                  INT32_MAX,
+                                  INT64_C(1) << 31,
+                                  UINT32_MAX,
+                                  INT64_C(1) << 32,
+                                  INT64_C(1) << 40,
+                                  INT64_C(1) << 61,
+                                  INT64_C(1) << 62,
+                                  INT64_MAX,
+                                  -1};
     return one_in(4) ? static_cast<int64_t>(below(1000)) : pick(kEdges);
   }
 

@@ -47,26 +47,32 @@ inline std::vector<std::string> pickle_opcodes(std::string_view pickle) {
 
 inline std::string random_opcode(Dice& dice) {
   using Opcode = zoo::PickleOpcode;
-  static constexpr Opcode kPlain[] = {
-      Opcode::mark,         Opcode::pop,        Opcode::pop_mark,     Opcode::dup,        Opcode::none,
-      Opcode::newtrue,      Opcode::empty_list, Opcode::list,         Opcode::append,     Opcode::appends,
-      Opcode::empty_tuple,  Opcode::tuple,      Opcode::tuple1,       Opcode::tuple2,     Opcode::tuple3,
-      Opcode::empty_dict,   Opcode::dict,       Opcode::setitem,      Opcode::setitems,   Opcode::empty_set,
-      Opcode::additems,     Opcode::frozenset,  Opcode::memoize,      Opcode::reduce,     Opcode::newobj,
-      Opcode::stack_global, Opcode::newobj_ex,  Opcode::build,        Opcode::obj,        Opcode::binpersid,
-      Opcode::stop};
+  static constexpr Opcode kPlain[] = {Opcode::mark,     Opcode::pop,          Opcode::pop_mark,    Opcode::dup,
+                                      Opcode::none,     Opcode::newtrue,      Opcode::empty_list,  Opcode::list,
+                                      Opcode::append,   Opcode::appends,      Opcode::empty_tuple, Opcode::tuple,
+                                      Opcode::tuple1,   Opcode::tuple2,       Opcode::tuple3,      Opcode::empty_dict,
+                                      Opcode::dict,     Opcode::setitem,      Opcode::setitems,    Opcode::empty_set,
+                                      Opcode::additems, Opcode::frozenset,    Opcode::memoize,     Opcode::reduce,
+                                      Opcode::newobj,   Opcode::stack_global, Opcode::newobj_ex,   Opcode::build,
+                                      Opcode::obj,      Opcode::binpersid,    Opcode::stop};
   const int64_t number = dice.number();
   const auto with = [&](Opcode opcode, size_t bytes) {
     return static_cast<char>(opcode) + std::string(reinterpret_cast<const char*>(&number), bytes);
   };
   const auto few = static_cast<char>(dice.below(32));
   switch (dice.below(8)) {
-    case 0: return with(Opcode::binint, 4);
-    case 1: return with(Opcode::long1, 0) + '\x08' + std::string(reinterpret_cast<const char*>(&number), 8);
-    case 2: return {static_cast<char>(Opcode::binint1), few};
-    case 3: return {static_cast<char>(Opcode::binput), few};
-    case 4: return {static_cast<char>(Opcode::binget), few};
-    default: return {static_cast<char>(dice.pick(kPlain))};
+    case 0:
+      return with(Opcode::binint, 4);
+    case 1:
+      return with(Opcode::long1, 0) + '\x08' + std::string(reinterpret_cast<const char*>(&number), 8);
+    case 2:
+      return {static_cast<char>(Opcode::binint1), few};
+    case 3:
+      return {static_cast<char>(Opcode::binput), few};
+    case 4:
+      return {static_cast<char>(Opcode::binget), few};
+    default:
+      return {static_cast<char>(dice.pick(kPlain))};
   }
 }
 
@@ -81,10 +87,18 @@ inline std::string mutate_pickle(std::string_view pickle, Dice& dice) {
       continue;
     }
     switch (dice.below(5)) {
-      case 0: opcodes.erase(place); break;
-      case 1: opcodes[at] = random_opcode(dice); break;
-      case 2: std::swap(opcodes[at], dice.pick(opcodes)); break;
-      case 3: opcodes.insert(place, std::string(dice.pick(opcodes))); break;
+      case 0:
+        opcodes.erase(place);
+        break;
+      case 1:
+        opcodes[at] = random_opcode(dice);
+        break;
+      case 2:
+        std::swap(opcodes[at], dice.pick(opcodes));
+        break;
+      case 3:
+        opcodes.insert(place, std::string(dice.pick(opcodes)));
+        break;
       default:  // the argument, its length kept
         if (std::string& opcode = opcodes[at]; opcode.size() > 1)
           opcode[1 + dice.below(opcode.size() - 1)] = static_cast<char>(dice.number());

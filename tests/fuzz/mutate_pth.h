@@ -16,8 +16,8 @@ inline std::vector<test::ZipPart> zip_parts(std::string file) {
   try {
     const zoo::ZipReader zip(std::as_writable_bytes(std::span(file)), "input");
     for (const zoo::ZipEntry& entry : zip.entries())
-      parts.push_back({std::string(entry.name),
-                       std::string(reinterpret_cast<const char*>(entry.data.data()), entry.data.size())});
+      parts.push_back(
+          {std::string(entry.name), std::string(reinterpret_cast<const char*>(entry.data.data()), entry.data.size())});
   } catch (const Error&) {  // not an archive any more
   }
   return parts;
@@ -28,9 +28,15 @@ inline std::string mutate_pth(const std::string& file, Dice& dice) {
   if (parts.empty()) return mutate_bytes(file, 64);
   test::ZipPart& part = dice.pick(parts);
   switch (dice.below(8)) {
-    case 0: part.name = dice.one_in(2) ? mutate_bytes(part.name, 4) : dice.pick(parts).name; break;
-    case 1: part.data = mutate_bytes(part.data, 32); break;
-    case 2: parts.erase(parts.begin() + (&part - parts.data())); break;
+    case 0:
+      part.name = dice.one_in(2) ? mutate_bytes(part.name, 4) : dice.pick(parts).name;
+      break;
+    case 1:
+      part.data = mutate_bytes(part.data, 32);
+      break;
+    case 2:
+      parts.erase(parts.begin() + (&part - parts.data()));
+      break;
     default:
       for (test::ZipPart& each : parts)
         if (each.name.ends_with("data.pkl")) each.data = mutate_pickle(each.data, dice);

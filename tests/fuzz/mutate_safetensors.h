@@ -44,14 +44,30 @@ class SafetensorsMutator {
     const size_t index = dice_.below(members_.size());
     auto& [name, value] = members_[index];
     switch (dice_.below(8)) {
-      case 0: name = dice_.one_in(2) ? mutate_bytes_as_text(name) : dice_.pick(members_).first; break;
-      case 1: members_.push_back(members_[index]); break;  // a name that stands there twice
-      case 2: if (members_.size() > 1) members_.erase(members_.begin() + static_cast<std::ptrdiff_t>(index)); break;
-      case 3: members_.emplace_back("__metadata__", json{{"key", "value"}}); break;
-      case 4: value = json::array({value}); break;
-      case 5: if (value.is_object()) value["dtype"] = dice_.pick(kDtypes); break;
-      case 6: if (value.is_object()) mutate_list(value["shape"]); break;
-      default: if (value.is_object()) mutate_list(value["data_offsets"]); break;
+      case 0:
+        name = dice_.one_in(2) ? mutate_bytes_as_text(name) : dice_.pick(members_).first;
+        break;
+      case 1:
+        members_.push_back(members_[index]);
+        break;  // a name that stands there twice
+      case 2:
+        if (members_.size() > 1) members_.erase(members_.begin() + static_cast<std::ptrdiff_t>(index));
+        break;
+      case 3:
+        members_.emplace_back("__metadata__", json{{"key", "value"}});
+        break;
+      case 4:
+        value = json::array({value});
+        break;
+      case 5:
+        if (value.is_object()) value["dtype"] = dice_.pick(kDtypes);
+        break;
+      case 6:
+        if (value.is_object()) mutate_list(value["shape"]);
+        break;
+      default:
+        if (value.is_object()) mutate_list(value["data_offsets"]);
+        break;
     }
   }
 
@@ -85,8 +101,8 @@ class SafetensorsMutator {
     return changed;
   }
 
-  static constexpr const char* kDtypes[] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8",
-                                            "U8", "BOOL", "F8_E4M3", "U16", ""};
+  static constexpr const char* kDtypes[] = {"F64", "F32", "F16",  "BF16",    "I64", "I32", "I16",
+                                            "I8",  "U8",  "BOOL", "F8_E4M3", "U16", ""};
 
   Dice& dice_;
   std::vector<std::pair<std::string, json>> members_;

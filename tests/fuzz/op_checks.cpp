@@ -95,9 +95,11 @@ std::vector<Argument> parse(const std::string& text) {
   std::vector<Argument> arguments;
   std::istringstream parts(text);
   for (std::string letters, kind; parts >> letters >> kind;) {
-    const std::map<char, Argument::Kind> kinds = {
-        {'s', Argument::sequence}, {'p', Argument::parameter}, {'t', Argument::state}, {'i', Argument::index},
-        {'b', Argument::packed}};
+    const std::map<char, Argument::Kind> kinds = {{'s', Argument::sequence},
+                                                  {'p', Argument::parameter},
+                                                  {'t', Argument::state},
+                                                  {'i', Argument::index},
+                                                  {'b', Argument::packed}};
     arguments.push_back({letters, kinds.at(kind[0]), kind.find('?') != kind.npos});
   }
   return arguments;
@@ -156,7 +158,8 @@ void require_consistent(const std::vector<Argument>& arguments, const std::vecto
     const Argument& argument = arguments[i];
     const auto& sizes = tensors[i]->sizes();
     require(sizes.size() == argument.letters.size());
-    for (size_t j = 0; j < sizes.size(); ++j) require(found.emplace(argument.letters[j], sizes[j]).first->second == sizes[j]);
+    for (size_t j = 0; j < sizes.size(); ++j)
+      require(found.emplace(argument.letters[j], sizes[j]).first->second == sizes[j]);
     require(fits(argument.kind, tensors[i]->scalar_type(), first.scalar_type()));
     require(tensors[i]->device() == first.device() ||
             (argument.kind == Argument::index && tensors[i]->device().type() == DeviceType::CPU));
@@ -173,11 +176,20 @@ void damage(Optional& tensor, Input& input) {
   FakeDevice device = tensor ? tensor->device() : FakeDevice{};
   const uint8_t where = input.byte();
   switch (where % 6) {
-    case 0: sizes.push_back(input.byte() % 4); break;
-    case 1: if (!sizes.empty()) sizes.pop_back(); break;
-    case 2: dtype = static_cast<ScalarType>(input.byte() % 16); break;
-    case 3: device = {DeviceType::CUDA, input.byte() % 2}; break;
-    default: if (!sizes.empty()) sizes[where / 6 % sizes.size()] = input.byte() % 24;
+    case 0:
+      sizes.push_back(input.byte() % 4);
+      break;
+    case 1:
+      if (!sizes.empty()) sizes.pop_back();
+      break;
+    case 2:
+      dtype = static_cast<ScalarType>(input.byte() % 16);
+      break;
+    case 3:
+      device = {DeviceType::CUDA, input.byte() % 2};
+      break;
+    default:
+      if (!sizes.empty()) sizes[where / 6 % sizes.size()] = input.byte() % 24;
   }
   tensor = Tensor(sizes, dtype, device);
 }
@@ -272,9 +284,14 @@ void fuzz_packed_header(Input& input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   wkv::fuzz::Input input(data, size);
   switch (input.byte() % 8) {
-    case 0: wkv::fuzz::fuzz_values(input); break;
-    case 1: wkv::fuzz::fuzz_packed_header(input); break;
-    default: wkv::fuzz::fuzz_call(input);
+    case 0:
+      wkv::fuzz::fuzz_values(input);
+      break;
+    case 1:
+      wkv::fuzz::fuzz_packed_header(input);
+      break;
+    default:
+      wkv::fuzz::fuzz_call(input);
   }
   return 0;
 }

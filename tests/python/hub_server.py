@@ -127,7 +127,8 @@ class HubServer:
         file = self.folder / path
         if ".." in path or not file.is_file():
             return Answer(404, {"X-Error-Code": "EntryNotFound"})
-        return Answer(200, {"Accept-Ranges": "bytes"}, file.read_bytes())
+        contents = file.read_bytes()
+        return Answer(200, {"Accept-Ranges": "bytes"}, contents, contents)
 
     def _resolve(self, target):
         parts = target.removeprefix("/").split("/", 4)
@@ -154,7 +155,7 @@ class HubServer:
         if not wanted:
             return
         first = int(wanted.removeprefix("bytes=").split("-")[0])
-        answer.file, size = answer.body, len(answer.body)
+        size = len(answer.body)
         if first >= size:
             answer.status, answer.body = 416, b""
             answer.headers["Content-Range"] = f"bytes */{size}"

@@ -60,14 +60,14 @@ TEST(Card, of_the_library_has_no_files) {
   EXPECT_THAT(read_card(json, "card.json").files, IsEmpty());
 }
 
-struct Refusal {
+struct RefusedCard {
   const char* name;
   const char* pointer;  // the value that is replaced
   ordered_json value;
   const char* expected;
 };
 
-class CardRefuses : public testing::TestWithParam<Refusal> {};
+class CardRefuses : public testing::TestWithParam<RefusedCard> {};
 
 TEST_P(CardRefuses, and_names_file_and_key) {
   ordered_json json = card_json();
@@ -78,28 +78,29 @@ TEST_P(CardRefuses, and_names_file_and_key) {
 INSTANTIATE_TEST_SUITE_P(
     Cards, CardRefuses,
     testing::Values(
-        Refusal{"a_missing_key", "/family", nullptr, "family must be text"},
-        Refusal{"a_number_for_a_text", "/description", 7, "description must be text"},
-        Refusal{"an_upper_case_name", "/name", "RWKV", "name must be a name of lower-case letters"},
-        Refusal{"an_alias_that_is_a_path", "/aliases/0", "a/b", "aliases[0] must be"},
-        Refusal{"an_alias_that_is_a_pattern", "/aliases/0", "a*", "aliases[0] must be"},
-        Refusal{"a_fraction_of_a_parameter", "/parameters", 1.5, "parameters must be a whole number"},
-        Refusal{"fewer_parameters_than_none", "/parameters", -1, "parameters must be a whole number"},
-        Refusal{"a_size_above_what_is_counted", "/files/0/size", 18446744073709551615u, "files[0].size must be"},
-        Refusal{"a_path_upwards", "/files/0/path", "../tiny.pth", "files[0].path must be a relative path"},
-        Refusal{"an_absolute_path", "/files/0/path", "/tiny.pth", "files[0].path must be a relative path"},
-        Refusal{"a_path_with_a_gap", "/files/0/path", "a//b", "files[0].path must be a relative path"},
-        Refusal{"a_short_sum", "/files/0/sha256", "abc", "files[0].sha256 must be 64"},
-        Refusal{"an_address_of_this_machine", "/files/0/url", "file:///etc/passwd", "files[0].url must be an address"},
-        Refusal{"an_address_without_a_sum", "/files/0/url", "https://example.com", "files[0].sha256 must be there"},
-        Refusal{"no_repository", "/source", nullptr, "files[0].url must be there"},
-        Refusal{"a_repository_upwards", "/source/repository", "../x", "source.repository must be owner/name"},
-        Refusal{"a_revision_upwards", "/source/revision", "a/../b", "source.revision must be"},
-        Refusal{"files_that_are_no_list", "/files", 1, "files must be a list"},
-        Refusal{"a_file_that_is_no_object", "/files/0", "tiny.pth", "files[0] must be a JSON object"},
-        Refusal{"a_figure_without_a_value", "/figures/0/value", "good", "figures[0].value must be a number"},
-        Refusal{"a_text_that_moves_the_cursor", "/description", "\x1b[2J", "description must be text without"}),
-    [](const auto& info) { return info.param.name; });
+        RefusedCard{"a_missing_key", "/family", nullptr, "family must be text"},
+        RefusedCard{"a_number_for_a_text", "/description", 7, "description must be text"},
+        RefusedCard{"an_upper_case_name", "/name", "RWKV", "name must be a name of lower-case letters"},
+        RefusedCard{"an_alias_that_is_a_path", "/aliases/0", "a/b", "aliases[0] must be"},
+        RefusedCard{"an_alias_that_is_a_pattern", "/aliases/0", "a*", "aliases[0] must be"},
+        RefusedCard{"a_fraction_of_a_parameter", "/parameters", 1.5, "parameters must be a whole number"},
+        RefusedCard{"fewer_parameters_than_none", "/parameters", -1, "parameters must be a whole number"},
+        RefusedCard{"a_size_above_what_is_counted", "/files/0/size", 18446744073709551615u, "files[0].size must be"},
+        RefusedCard{"a_path_upwards", "/files/0/path", "../tiny.pth", "files[0].path must be a relative path"},
+        RefusedCard{"an_absolute_path", "/files/0/path", "/tiny.pth", "files[0].path must be a relative path"},
+        RefusedCard{"a_path_with_a_gap", "/files/0/path", "a//b", "files[0].path must be a relative path"},
+        RefusedCard{"a_short_sum", "/files/0/sha256", "abc", "files[0].sha256 must be 64"},
+        RefusedCard{"an_address_of_this_machine", "/files/0/url", "file:///etc/passwd",
+                    "files[0].url must be an address"},
+        RefusedCard{"an_address_without_a_sum", "/files/0/url", "https://example.com", "files[0].sha256 must be there"},
+        RefusedCard{"no_repository", "/source", nullptr, "files[0].url must be there"},
+        RefusedCard{"a_repository_upwards", "/source/repository", "../x", "source.repository must be owner/name"},
+        RefusedCard{"a_revision_upwards", "/source/revision", "a/../b", "source.revision must be"},
+        RefusedCard{"files_that_are_no_list", "/files", 1, "files must be a list"},
+        RefusedCard{"a_file_that_is_no_object", "/files/0", "tiny.pth", "files[0] must be a JSON object"},
+        RefusedCard{"a_figure_without_a_value", "/figures/0/value", "good", "figures[0].value must be a number"},
+        RefusedCard{"a_text_that_moves_the_cursor", "/description", "\x1b[2J", "description must be text without"}),
+    [](const auto& test) { return test.param.name; });
 
 TEST(Card, that_is_no_object_is_refused) { EXPECT_THAT(error_of(ordered_json::array()), HasSubstr("a JSON object")); }
 

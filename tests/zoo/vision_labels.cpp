@@ -101,7 +101,7 @@ TEST_F(Labels, that_are_wrong_are_refused_with_the_files_name) {
       {"name.json", R"(["a", ""])", "an empty name"},
       {"number.json", R"(["a", 1])", "expected a name, got 1"},
       {"object.json", R"({"a": 1})", "expected a list, got object"},
-      {"broken.json", R"(["a")", "not JSON"},
+      {"broken.json", R"(["a")", "not valid JSON"},
       {"latin1.txt", "Gr\xFC\xDF", "not a text in UTF-8"},
       {"index.json", R"([{"index": 1, "name": "a"}])", "\"index\" below 1"},
       {"double.json", R"([{"index": 0, "name": "a"}, {"index": 0, "name": "b"}])", "class 0 is there twice"},

@@ -52,7 +52,8 @@ ordered_json as_json(const zoo::Description& d) {
 std::string as_text(const zoo::Description& d) {
   Lines lines;
   lines.add("family", d.family);
-  for (const auto& [key, value] : ordered_json::parse(d.config_json).items()) lines.add(key, value);
+  const auto config = ordered_json::parse(d.config_json);
+  for (const auto& [key, value] : config.items()) lines.add(key, value);
   lines.add("parameters", millions(d.parameters));
   for (const auto& [dtype, count] : d.dtypes) lines.add("dtype", fmt::format("{} ({} values)", dtype, count));
   lines.add("container", d.container);

@@ -59,7 +59,8 @@ ScriptModule::ScriptModule(const models::Model& model)
   module_.register_attribute("training", c10::BoolType::get(), false);
 }
 
-void ScriptModule::trace(const std::string& method, const std::vector<c10::IValue>& inputs, const Function& function) {
+void ScriptModule::trace(const std::string& method, const std::vector<std::string>& arguments,
+                         const std::vector<c10::IValue>& inputs, const Function& function) {
   const at::AutoGradMode plain_operators(true);  // what is fused for inference alone works on addresses, unseen
   const auto traced = [&](Stack stack) -> Stack {
     const torch::jit::tracer::NoWarn checks_read_values;
@@ -67,7 +68,7 @@ void ScriptModule::trace(const std::string& method, const std::vector<c10::IValu
   };
   const auto state = torch::jit::tracer::trace(
                          inputs, traced, [](const at::Tensor&) { return std::string(); }, /*strict=*/false,
-                         /*force_outplace=*/false, &module_)
+                         /*force_outplace=*/false, &module_, arguments)
                          .first;
   torch::jit::EliminateDeadCode(state->graph);
   const c10::QualifiedName name(*module_.type()->name(), method);

@@ -18,7 +18,8 @@ class ScriptModule {
   // Adds a method that does to any inputs what `function` does to these: the operators it calls on them and on the
   // parameters are recorded; all else, shapes above all, is fixed by this one call.
   using Function = std::function<c10::IValue(const std::vector<c10::IValue>& inputs)>;
-  void trace(const std::string& method, const std::vector<c10::IValue>& inputs, const Function& function);
+  void trace(const std::string& method, const std::vector<std::string>& arguments,
+             const std::vector<c10::IValue>& inputs, const Function& function);
   // Adds methods in TorchScript's own language.
   void define(const std::string& source) { module_.define(source); }
   // Calls a method on these inputs; throws wkv::Error where it doesn't give the function's numbers.

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <torch/csrc/jit/serialization/export.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
 
 #include "export/script_module.h"
@@ -75,9 +77,9 @@ Json add_language_methods(models::LanguageModel& model, ScriptModule& script, co
   };
   const auto initial_state = [&](const Values&) { return tensors_of_state(model.initial_state(sizes.batch)); };
 
-  script.trace("initial_state", {}, initial_state);
-  script.trace("prompt", inputs(sizes.block, 0, tensors_of_state(start)), forward);
-  script.trace("decode", inputs(1, 0, tensors_of_state(start)), forward);
+  script.trace("initial_state", {}, {}, initial_state);
+  script.trace("prompt", {"tokens", "state"}, inputs(sizes.block, 0, tensors_of_state(start)), forward);
+  script.trace("decode", {"tokens", "state"}, inputs(1, 0, tensors_of_state(start)), forward);
   script.define(fmt::format(R"(
 def forward(self, tokens: Tensor, state: List[Tensor]) -> Tuple[Tensor, List[Tensor]]:
     pieces: List[Tensor] = []
@@ -110,20 +112,22 @@ def forward(self, tokens: Tensor, state: List[Tensor]) -> Tuple[Tensor, List[Ten
 
 // --- models of images ---
 
-void add_method(ScriptModule& script, const std::string& name, const std::function<Values(int64_t variant)>& inputs,
-                const ScriptModule::Function& function) {
-  script.trace(name, inputs(0), function);
-  script.check(name, inputs(1), function);
+// Of one argument, of which make(variant) gives any number of values.
+void add_method(ScriptModule& script, const std::string& name, const std::string& argument,
+                const std::function<at::Tensor(int64_t variant)>& make,
+                const std::function<c10::IValue(const at::Tensor&)>& function) {
+  const auto of_values = [&](const Values& inputs) { return function(inputs[0].toTensor()); };
+  script.trace(name, {argument}, {make(0)}, of_values);
+  script.check(name, {make(1)}, of_values);
 }
 
 void add_vision_methods(models::VisionModel& model, ScriptModule& script, const TraceSizes& sizes) {
-  const auto images = [&](int64_t variant) -> Values { return {some_images(sizes, variant, device_of(model))}; };
-  if (model.classes() > 0) {
-    add_method(script, "forward", images, [&](const Values& inputs) { return model.forward(inputs[0].toTensor()); });
-  }
-  add_method(script, "features", images, [&](const Values& inputs) {
+  const auto images = [&](int64_t variant) { return some_images(sizes, variant, device_of(model)); };
+  if (model.classes() > 0)
+    add_method(script, "forward", "images", images, [&](const at::Tensor& x) { return model.forward(x); });
+  add_method(script, "features", "images", images, [&](const at::Tensor& x) {
     c10::List<at::Tensor> tensors;
-    for (const auto& [patches, class_token] : model.features(inputs[0].toTensor())) {
+    for (const auto& [patches, class_token] : model.features(x)) {
       tensors.push_back(patches);
       if (class_token.defined()) tensors.push_back(class_token);
     }
@@ -137,12 +141,8 @@ void add_clip_methods(models::RWKVCLIPImpl& model, ScriptModule& script, const T
   const auto tokens = [&](int64_t variant) {
     return some_tokens({sizes.batch, options.context}, options.vocab, variant, device_of(model));
   };
-  add_method(
-      script, "encode_image", [&](int64_t variant) -> Values { return {images(variant)}; },
-      [&](const Values& inputs) { return model.encode_image(inputs[0].toTensor()); });
-  add_method(
-      script, "encode_text", [&](int64_t variant) -> Values { return {tokens(variant)}; },
-      [&](const Values& inputs) { return model.encode_text(inputs[0].toTensor()); });
+  add_method(script, "encode_image", "images", images, [&](const at::Tensor& x) { return model.encode_image(x); });
+  add_method(script, "encode_text", "tokens", tokens, [&](const at::Tensor& x) { return model.encode_text(x); });
   script.define(R"(
 def forward(self, images: Tensor, tokens: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     return self.encode_image(images), self.encode_text(tokens), self.logit_scale.exp()
@@ -161,7 +161,9 @@ Json add_image_methods(models::Model& model, ScriptModule& script, TraceSizes si
   } else {
     add_clip_methods(*clip, script, sizes);
   }
-  return {{"image", sizes.image}, {"preprocessing", preprocessing}};
+  Json description = {{"image", sizes.image}, {"preprocessing", preprocessing}};
+  if (clip) description["context"] = clip->options().context;
+  return description;
 }
 
 void save(const torch::jit::Module& module, const std::string& path, const std::string& description) {
@@ -182,6 +184,7 @@ void export_torchscript(const std::shared_ptr<models::Model>& model, const std::
     if (value < least)
       throw Error(ErrorCode::invalid_argument, fmt::format("{} must be {} or more, got {}", name, least, value));
   }
+  if (model->is_training()) throw Error(ErrorCode::invalid_argument, model->family() + ": is in training mode");
   Json description = {{"family", model->family()},
                       {"config", Json::parse(model->config_json())},
                       {"dtype", dtype_name(model->parameters().front().scalar_type())},

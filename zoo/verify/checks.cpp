@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/ascii.h"
 #include "hub/digest.h"
 #include "text/model_fit.h"
 #include "wkv/error.h"
@@ -25,12 +26,6 @@ constexpr double kFigureTolerance = 0.01;  // of other figures, relative
 Check equal(std::string what, std::string expected, std::string found) {
   const bool passed = expected.empty() || expected == found;
   return {std::move(what), std::move(expected), std::move(found), passed};
-}
-
-std::string lower_case(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return text;
 }
 
 std::string list_of(const std::vector<std::pair<int64_t, double>>& logits) {
@@ -102,13 +97,14 @@ Check check_logits(const PromptCheck& check, models::LanguageModel& model, const
 
 std::vector<Check> check_figures(const Card& card, const std::string& data,
                                  const std::map<std::string, double>& measured) {
-  const std::string wanted = lower_case(data);
-  const bool whole = std::ranges::any_of(card.figures, [&](const Figure& f) { return lower_case(f.data) == wanted; });
+  const std::string wanted = ascii_lower_case(data);
+  const bool whole =
+      std::ranges::any_of(card.figures, [&](const Figure& f) { return ascii_lower_case(f.data) == wanted; });
   std::vector<Check> checks;
   std::set<std::string> sets;
   for (const Figure& figure : card.figures) {
     const auto value = measured.find(figure.metric);
-    const std::string name = lower_case(figure.data);
+    const std::string name = ascii_lower_case(figure.data);
     if (value == measured.end() || (whole ? name != wanted : name.find(wanted) == std::string::npos)) continue;
     sets.insert(figure.data);
     const double tolerance = tolerance_of(figure);
