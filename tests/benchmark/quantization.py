@@ -110,7 +110,7 @@ def main():
     print("| model | fp32 | bf16 | int8 prompt | int8 decode | int4 prompt | int4 decode |\n|---|---|---|---|---|---|---|")
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         for name in options.models:
-            source = name if name in wkv.list_models() else options.checkpoints / name
+            source = name if name == "embedded" else options.checkpoints / name
             densities[name] = report(name, source, text, Path(folder))
     print("\nHidden units of the channel mix that are not zero, %, by layer:")
     for name, density in densities.items():

@@ -27,6 +27,7 @@ class Answer:
     status: int
     headers: dict = field(default_factory=dict)
     body: bytes = b""
+    file: bytes = b""  # all of it, whatever range was asked for
     with_length: bool = True
     cut_after: int | None = None  # bytes of the body; then the connection is closed
     stall_after: int | None = None  # bytes of the body; then nothing more comes
@@ -89,6 +90,9 @@ class HubServer:
             digest.update(path.relative_to(self.folder).as_posix().encode() + path.read_bytes())
         return digest.hexdigest()
 
+    def contents(self, file):
+        return (self.folder / file["repository"] / file["path"]).read_bytes()
+
     def misbehave(self, fault, times=1, method="GET", path=""):
         """fault(answer) changes the answer to the next requests, by their method, whose path contains `path`."""
         self._faults.append({"change": fault, "times": times, "method": method, "path": path})
@@ -123,7 +127,8 @@ class HubServer:
         file = self.folder / path
         if ".." in path or not file.is_file():
             return Answer(404, {"X-Error-Code": "EntryNotFound"})
-        return Answer(200, {"Accept-Ranges": "bytes"}, file.read_bytes())
+        contents = file.read_bytes()
+        return Answer(200, {"Accept-Ranges": "bytes"}, contents, contents)
 
     def _resolve(self, target):
         parts = target.removeprefix("/").split("/", 4)

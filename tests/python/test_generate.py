@@ -124,4 +124,4 @@ def test_a_tokenizer_that_does_not_fit_is_refused(tiny, tokenizer):
 
 
 def test_the_embedded_model_is_listed():
-    assert wkv.list_models() == ["embedded"]
+    assert [card["name"] for card in wkv.list_models("embedded")] == ["kjv-rwkv7"]

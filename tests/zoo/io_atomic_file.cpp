@@ -107,6 +107,36 @@ TEST(AtomicFile, a_full_disk_is_one_error_and_leaves_the_old_file) {
   EXPECT_EQ(files_in(folder), 1);
 }
 
+TEST(AtomicFile, what_a_killed_writer_left_goes_when_the_next_one_begins) {
+  const ScratchFolder folder;
+  write_bytes(folder / "a.4194305-0.tmp", "half");  // no process has this number
+  std::filesystem::create_directory(folder / "a.4194305-1.tmp");
+  write_bytes(folder / "a.4194305-1.tmp" / "model.safetensors", "half");
+  zoo::AtomicFile file(folder / "a");
+  EXPECT_EQ(files_in(folder), 1);
+}
+
+TEST(AtomicFile, what_is_being_written_stays) {
+  const ScratchFolder folder;
+  zoo::AtomicFile first(folder / "a");
+  zoo::AtomicFile second(folder / "a");
+  first.write("first");
+  second.write("second");
+  first.commit();
+  EXPECT_EQ(read_bytes(folder / "a"), "first");
+  second.commit();
+  EXPECT_EQ(read_bytes(folder / "a"), "second");
+}
+
+TEST(AtomicFile, files_of_other_names_stay) {
+  const ScratchFolder folder;
+  for (const char* name : {"a.tmp", "a.1.tmp", "a.1-0-0.tmp", "a.-0.tmp", "a.1-.tmp", "a.x-0.tmp", "b.1-0.tmp",
+                           "a.1-0.tmp.pth", "aa.1-0.tmp", "a"})
+    write_bytes(folder / name, "x");
+  { const zoo::AtomicFile file(folder / "a"); }
+  EXPECT_EQ(files_in(folder), 10);
+}
+
 TEST(AtomicFile, what_cannot_be_written_is_refused_at_once) {
   const ScratchFolder folder;
   const auto create = [](const std::filesystem::path& path) { return [=] { const zoo::AtomicFile file(path); }; };

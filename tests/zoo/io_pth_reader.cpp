@@ -17,16 +17,17 @@ std::string pickled_tuple(const std::vector<int64_t>& values) {
   return bytes + "t";
 }
 
-// A dict of one tensor "w", whose storage holds four floats.
+// A dict of one tensor, whose storage holds four floats.
 struct PickledTensor {
   std::string type = "FloatStorage";
   std::string key = "0";
   int64_t count = 4, offset = 0;
   std::vector<int64_t> shape = {2, 2}, strides = {2, 1};
   std::string function = "torch._utils\n_rebuild_tensor_v2";
+  std::string name = "w";
 
   std::string bytes() const {
-    return "\x80\x02}" + pickled_text("w") + "c" + function + "\n((" + pickled_text("storage") + "ctorch\n" + type +
+    return "\x80\x02}" + pickled_text(name) + "c" + function + "\n((" + pickled_text("storage") + "ctorch\n" + type +
            "\n" + pickled_text(key) + pickled_text("cuda:0") + pickled_integer(count) + "tQ" + pickled_integer(offset) +
            pickled_tuple(shape) + pickled_tuple(strides) + "\x89}tRs.";
   }
@@ -154,6 +155,23 @@ TEST(PthReader, a_name_twice_is_refused) {
   const std::string one = PickledTensor{}.bytes().substr(3);  // without the protocol and the dict
   const std::string member = one.substr(0, one.size() - 1);
   expect_error(ErrorCode::corrupt_file, "there twice", [&] { open_pth(folder, "\x80\x02}" + member + member + "."); });
+}
+
+// A model copies what each of its tensors holds.
+TEST(PthReader, one_storage_under_a_hundred_names_is_refused) {
+  const ScratchFolder folder;
+  constexpr int64_t kCount = 1 << 18;
+  std::string pickle = "\x80\x02}";
+  for (int i = 0; i < 100; ++i) {
+    const std::string one =
+        PickledTensor{.key = "1", .count = kCount, .shape = {kCount}, .strides = {1}, .name = "w" + std::to_string(i)}
+            .bytes();
+    pickle += one.substr(3, one.size() - 4);  // without the protocol, the dict and the end
+  }
+  const std::string storage(kCount * sizeof(float), '\0');
+  expect_error(ErrorCode::unsupported_format, "its tensors hold 104857600 bytes", [&] {
+    open_pth(folder, pickle + ".", {{"any/data/1", storage}});
+  });
 }
 
 TEST(PthReader, a_dict_that_wraps_itself_is_refused) {

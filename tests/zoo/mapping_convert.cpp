@@ -1,8 +1,13 @@
-// From one family to another: what the result computes, and what is refused, with nothing written.
+// From one container, dtype or family to another: what stays as it is, what the result computes, and what is refused,
+// with nothing written.
 #include <ATen/Functions.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "io/pth_writer.h"
 #include "support/data.h"
 #include "support/fixture.h"
 #include "wkv/error.h"
@@ -115,11 +120,122 @@ TEST_F(Convert, what_makes_no_multi_temporal_model_is_refused_and_nothing_is_wri
   EXPECT_THAT(error(base, {.to = "multi-temporal", .perspectives = 0}), HasSubstr("perspectives must be in 1..256"));
   EXPECT_THAT(error(base, {.to = "multi-temporal", .perspectives = 257}), HasSubstr("got 257"));
   EXPECT_THAT(error(base, {.to = "multi-temporal", .mix_noise = -1}), HasSubstr("mix_noise must be 0 or more"));
-  EXPECT_THAT(error(base, {.to = "hf"}), HasSubstr("safetensors, upstream, multi-temporal"));
+  EXPECT_THAT(error(base, {.to = "gguf"}), HasSubstr("safetensors, upstream, hf, multi-temporal"));
   EXPECT_THAT(error(zoo::kEmbeddedModel, {.to = "multi-temporal"}),
               HasSubstr("a model of family rwkv7, but multi-temporal is made from rwkv4"));
   for (const char* fixture : {"rwkv4/tiny_att.safetensors", "rwkv4/preffn_headqk.safetensors"})
     EXPECT_THAT(error(write(weights_of(fixture)), {.to = "multi-temporal"}), HasSubstr("have no perspectives"));
+}
+
+// Names, dtypes, shapes and bits.
+void expect_the_same_file(const std::string& path, const std::string& expected) {
+  const zoo::TensorSource found = zoo::open_tensors(path), source = zoo::open_tensors(expected);
+  EXPECT_EQ(found.entries.size(), source.entries.size());
+  for (const zoo::TensorEntry& entry : source.entries) {
+    const zoo::TensorEntry* other = found.find(entry.name);
+    ASSERT_TRUE(other) << entry.name;
+    EXPECT_EQ(other->dtype, entry.dtype) << entry.name;
+    EXPECT_EQ(other->shape, entry.shape) << entry.name;
+    const auto bits = [](const zoo::TensorEntry& e) { return as_tensor(e).contiguous().view(at::kByte); };
+    EXPECT_TRUE(as_tensor(entry).dim() == 0 || at::equal(bits(*other), bits(entry))) << entry.name;
+  }
+}
+
+class ConvertFile : public Convert, public testing::WithParamInterface<const char*> {
+ protected:
+  std::string config() const {
+    const std::filesystem::path path = test::data(std::string(GetParam()) + ".json");
+    const auto description = nlohmann::json::parse(std::ifstream(path));
+    return description.value("config", description).dump();
+  }
+};
+
+TEST_P(ConvertFile, to_pth_and_back_keeps_every_bit) {
+  std::vector<zoo::LazyTensor> tensors;
+  for (const auto& [name, tensor] : weights_of(GetParam() + std::string(".safetensors")))
+    tensors.push_back(
+        zoo::lazy(name, tensor.is_floating_point() && tensor.dim() == 2 ? tensor.to(at::kBFloat16) : tensor));
+  const std::string original = (folder / "original.pth").string(), again = (folder / "again.pth").string();
+  zoo::write_pth(original, std::move(tensors));
+  zoo::convert(original, output, {.config = config()});
+  expect_the_same_file(output, original);
+  zoo::convert(output, again, {.config = config()});
+  expect_the_same_file(again, original);
+  EXPECT_EQ(zoo::describe(again, {.config = config()}).container, "pth");
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, ConvertFile,
+                         testing::Values("rwkv4/datt96", "rwkv5/v51_timefirst", "rwkv6/state-tuning", "rwkv7/tiny",
+                                         "based/tiny_f8_w6", "vrwkv/small_postnorm_layerscale_32x32",
+                                         "vrwkv6/tiny_prenorm_hd16_32x32", "rwkv_clip/tiny_cls"));
+
+TEST_F(Convert, of_published_files_to_pth_and_back_keeps_every_bit) {
+  for (const char* name : {"tiny-rwkv-4v0-660k.pth", "tiny-rwkv-6v0-3m-dequant.bf16.pth", "tiny-rwkv-7v0-834k.pth",
+                           "tiny-rwkv-7v0-834k.safetensors", "tiny-rwkv-7v0-834k.bf16.pth"}) {
+    const auto checkpoint = test::shared(std::string("checkpoints/") + name);
+    if (!std::filesystem::exists(checkpoint)) GTEST_SKIP() << checkpoint << " is not there";
+    const std::string pth = (folder / "again.pth").string();
+    zoo::convert(checkpoint.string(), output);
+    expect_the_same_file(output, checkpoint.string());
+    zoo::convert(output, pth);
+    expect_the_same_file(pth, checkpoint.string());
+  }
+}
+
+TEST_F(Convert, a_file_may_replace_its_source) {
+  const std::string source = write(weights_of("rwkv7/tiny.safetensors"));
+  const Weights before = weights_of("rwkv7/tiny.safetensors");
+  zoo::convert(source, source, {.dtype = at::kBFloat16});
+  const Fixture after(source);
+  for (const auto& [name, tensor] : before) EXPECT_TRUE(at::equal(after[name], tensor.to(at::kBFloat16))) << name;
+}
+
+TEST_F(Convert, values_beyond_the_dtype_are_reported_and_infinite_ones_are_not) {
+  Weights weights = weights_of("rwkv7/tiny.safetensors");
+  weights["emb.weight"][0][0] = 1e6;
+  weights["ln_out.bias"][0] = INFINITY;
+  weights["ln_out.weight"][0] = NAN;
+  const std::string source = write(weights);
+  EXPECT_THAT(zoo::convert(source, output, {.dtype = at::kHalf}).overflowed, testing::ElementsAre("emb.weight"));
+  EXPECT_THAT(zoo::convert(source, output, {.dtype = at::kBFloat16}).overflowed, testing::IsEmpty());
+}
+
+TEST_F(Convert, a_pth_file_says_what_it_has_no_place_for) {
+  const std::string base = test::data("rwkv4/hf_l3c64").string(), pth = (folder / "r.pth").string();
+  const auto report = zoo::convert(base, pth, {.to = "rrwkv", .interval = 5});
+  EXPECT_THAT(report.unwritten_metadata, testing::ElementsAre(testing::Pair("interval", "5")));
+  EXPECT_TRUE(zoo::convert(base, output, {.to = "rrwkv", .interval = 5}).unwritten_metadata.empty());
+}
+
+TEST_F(Convert, outputs_that_contradict_the_target_are_refused) {
+  const std::string base = write(weights_of("rwkv7/tiny.safetensors"));
+  const struct {
+    const char *output, *to, *quantize, *message;
+  } cases[] = {
+      {"a.bin", "", "", "end in .safetensors or .pth"},   {"a.pth", "safetensors", "", "end in .safetensors"},
+      {"a.safetensors", "upstream", "", "end in .pth"},   {"a.pth", "hf", "", "be that of a folder"},
+      {"a.safetensors", "hf", "", "be that of a folder"}, {"a", "", "", "end in .safetensors or .pth"},
+      {"a.pth", "", "int8", "is not made in int8"},       {"a", "hf", "int4", "is not made in int4"},
+  };
+  for (const auto& c : cases) {
+    output = (folder / c.output).string();
+    EXPECT_THAT(error(base, {.quantize = c.quantize, .to = c.to}), HasSubstr(c.message)) << c.output << " " << c.to;
+  }
+}
+
+TEST_F(Convert, to_the_hubs_layout_and_back_keeps_every_bit) {
+  for (const std::string fixture : {"rwkv7/tiny.safetensors", "rwkv4/datt96.safetensors"}) {
+    const std::string base = write(weights_of(fixture));
+    for (const int64_t shard_bytes : {int64_t{1} << 30, int64_t{20'000}}) {
+      const std::string hub = (folder / "hub").string();
+      zoo::convert(base, hub, {.to = "hf", .shard_bytes = shard_bytes});
+      EXPECT_EQ(std::filesystem::exists(hub + "/model.safetensors"), shard_bytes > 20'000);
+      zoo::convert(hub, output);
+      expect_the_same_file(output, base);
+      std::filesystem::remove_all(hub);
+      std::filesystem::remove_all(output);
+    }
+  }
 }
 
 TEST_F(Convert, from_transformers_names_gives_the_published_ones) {

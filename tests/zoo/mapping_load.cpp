@@ -107,7 +107,7 @@ TEST_F(Load, a_configuration_that_contradicts_the_shapes_is_refused) {
   EXPECT_THAT(error({.config = R"({"version": "x060"})"}), HasSubstr("but the tensors say x070"));
   EXPECT_THAT(error({.config = R"({"lora": {"g": 1}})"}), HasSubstr("lora: g is 1, but the tensors say 32"));
   EXPECT_THAT(error({.config = R"({"ln_x_eps": "x"})"}), HasSubstr("ln_x_eps must be a number"));
-  EXPECT_THAT(error({.config = "{broken"}), HasSubstr("not a JSON object"));
+  EXPECT_THAT(error({.config = "{broken"}), HasSubstr("not valid JSON"));
   EXPECT_THAT(error({.config = "no-such-config.json"}), HasSubstr("no-such-config.json"));
 }
 

@@ -45,6 +45,26 @@ TEST(Chat, the_next_turn_goes_on_from_what_the_model_has_read) {
   }
 }
 
+TEST(Chat, a_template_says_what_stands_around_the_users_text) {
+  ChatSession chat(chat_format("Bob: {}\n\nAlice:"));
+  EXPECT_EQ(chat.next_prompt("Hi"), "Bob: Hi\n\nAlice:");
+  chat.heard(" Hello\n\nBob:");
+  EXPECT_EQ(chat.next_prompt("x"), " x\n\nAlice:");
+}
+
+TEST(Chat, what_a_template_has_behind_its_last_colon_opens_the_answer) {
+  const ChatFormat format = chat_format("Q: {}\nA: So");
+  EXPECT_EQ(format.opening, " So");
+  EXPECT_EQ(format.stop, std::vector<std::string>{"\n\nQ:"});
+  EXPECT_EQ(ChatSession(format).next_prompt("Why?"), "Q: Why?\nA: So");
+}
+
+TEST(Chat, line_ends_behind_the_last_colon_open_nothing) {
+  const ChatFormat format = chat_format("# Question:\n{}\n\n# Answer:\n");
+  EXPECT_EQ(format.opening, "");
+  EXPECT_EQ(ChatSession(format).next_prompt("Why?"), "# Question:\nWhy?\n\n# Answer:\n");
+}
+
 TEST(Chat, an_unknown_format_is_refused) { EXPECT_THROW(chat_format("bob"), Error); }
 
 }  // namespace

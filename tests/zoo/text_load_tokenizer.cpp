@@ -85,8 +85,10 @@ TEST_F(LoadTokenizer, world_is_found_below_home) {
 TEST_F(LoadTokenizer, a_missing_world_file_is_named_with_the_folders_looked_in) {
   set("WKV_TOKENIZERS", "/nowhere/a");
   set("XDG_DATA_HOME", "/nowhere/b");
+  set("XDG_CACHE_HOME", "/nowhere/c");
   EXPECT_THAT(tokenizer_error("world"),
-              HasSubstr("rwkv_vocab_v20230424.txt is not in /nowhere/a or /nowhere/b/wkv/tokenizers"));
+              testing::AllOf(HasSubstr("rwkv_vocab_v20230424.txt is not in /nowhere/a or /nowhere/b/wkv/tokenizers"),
+                             HasSubstr("put it at /nowhere/c/")));
 }
 
 TEST_F(LoadTokenizer, an_unknown_name_is_refused_with_the_known_ones) {
@@ -134,6 +136,7 @@ TEST_F(LoadTokenizer, a_compressed_file_of_something_else_is_refused_with_its_na
 TEST_F(LoadTokenizer, missing_files_of_a_name_are_named_with_the_folders_looked_in) {
   set("WKV_TOKENIZERS", "/nowhere/a");
   set("XDG_DATA_HOME", "/nowhere/b");
+  set("XDG_CACHE_HOME", "/nowhere/c");
   EXPECT_THAT(tokenizer_error("gpt-neox-20b"), HasSubstr("gpt-neox-20b: 20B_tokenizer.json is not in /nowhere/a or "));
   EXPECT_THAT(tokenizer_error("gpt2"), HasSubstr("gpt2_merges.txt or merges.txt is not in /nowhere/a or "));
   EXPECT_THAT(tokenizer_error("clip"), HasSubstr("clip: bpe_simple_vocab_16e6.txt.gz is not in /nowhere/a or "));

@@ -31,6 +31,7 @@ class Labels : public testing::Test {
   Labels() {
     ::setenv("WKV_LABELS", folder_.path().c_str(), 1);
     ::setenv("XDG_DATA_HOME", (folder_ / "empty").c_str(), 1);
+    ::setenv("XDG_CACHE_HOME", (folder_ / "empty").c_str(), 1);
     write("label.json", R"({"faces": [["happy", "smiling"], ["sad"]], "imagenet": ["missile", "tench", "missile"],
                             "imagenet_r": ["great_white_shark", "hammerhead"], "bare": ["a", "b"]})");
     write("template.json", R"({"faces": ["a {} face."], "imagenet": ["a photo of a {}.", "a {} in a game."],
@@ -39,6 +40,7 @@ class Labels : public testing::Test {
   ~Labels() override {
     ::unsetenv("WKV_LABELS");
     ::unsetenv("XDG_DATA_HOME");
+    ::unsetenv("XDG_CACHE_HOME");
   }
   std::string write(const std::string& name, std::string_view text) {
     return test::write_bytes(folder_ / name, text).string();
@@ -99,7 +101,7 @@ TEST_F(Labels, that_are_wrong_are_refused_with_the_files_name) {
       {"name.json", R"(["a", ""])", "an empty name"},
       {"number.json", R"(["a", 1])", "expected a name, got 1"},
       {"object.json", R"({"a": 1})", "expected a list, got object"},
-      {"broken.json", R"(["a")", "not JSON"},
+      {"broken.json", R"(["a")", "not valid JSON"},
       {"latin1.txt", "Gr\xFC\xDF", "not a text in UTF-8"},
       {"index.json", R"([{"index": 1, "name": "a"}])", "\"index\" below 1"},
       {"double.json", R"([{"index": 0, "name": "a"}, {"index": 0, "name": "b"}])", "class 0 is there twice"},
@@ -127,9 +129,10 @@ TEST_F(Labels, of_imagenet_are_the_synsets_where_they_are_there) {
   EXPECT_EQ(imagenet_labels().front().front(), "tench, Tinca tinca");
 }
 
-TEST_F(Labels, of_imagenet_may_be_missing) {
+TEST_F(Labels, of_imagenet_that_are_missing_are_told_where_they_may_be_put) {
   ::setenv("WKV_LABELS", (folder_ / "nowhere").c_str(), 1);
-  EXPECT_THAT(imagenet_labels(), testing::IsEmpty());
+  EXPECT_THAT(label_error([] { imagenet_labels(); }),
+              testing::AllOf(HasSubstr("labels \"imagenet\""), HasSubstr("nowhere"), HasSubstr("label.json")));
 }
 
 TEST_F(Labels, templates_are_a_text_a_file_or_a_set) {

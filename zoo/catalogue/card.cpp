@@ -53,7 +53,10 @@ bool is_sha256(std::string_view text) { return text.size() == 64 && consists_of(
 bool is_url(std::string_view text) {
   return (text.starts_with("https://") || text.starts_with("http://")) && is_printable_ascii(text);
 }
-bool is_any_text(std::string_view) { return true; }
+// What a terminal may be shown.
+bool is_text(std::string_view text) {
+  return std::ranges::none_of(text, [](unsigned char c) { return (c < ' ' && c != '\n' && c != '\t') || c == 0x7f; });
+}
 
 // The keys of one of a card's objects; null is the same as not there.
 class Fields {
@@ -71,8 +74,8 @@ class Fields {
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
 
-  std::string text(const std::string& key, std::string_view expected = "text",
-                   bool (*accepts)(std::string_view) = is_any_text) const {
+  std::string text(const std::string& key, std::string_view expected = "text without control characters",
+                   bool (*accepts)(std::string_view) = is_text) const {
     const ordered_json* value = find(key);
     if (!value) refuse(key, expected);
     return text_of(key, *value, expected, accepts);
@@ -206,6 +209,7 @@ Card read_card(const ordered_json& json, const std::string& where) {
   card.licence = fields.text_or_empty("licence");
   fields.objects("figures", [&](const Fields& figure) { card.figures.push_back(read_figure(figure)); });
   card.verified = fields.text("verified");
+  fields.text_or_empty("notes");
   card.json = json.dump(2);
   return card;
 }

@@ -7,6 +7,7 @@
 
 #include "catalogue/card.h"
 #include "catalogue/embedded_cards.h"
+#include "core/ascii.h"
 #include "io/mapped_file.h"
 #include "wkv/error.h"
 
@@ -17,14 +18,6 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 constexpr std::uintmax_t kMaxCardBytes = 1 << 20;
-
-std::string lower_case_ascii(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 // Whether `*`, any number of characters, and `?`, any one, make the pattern the text.
 bool matches(std::string_view pattern, std::string_view text) {
@@ -99,7 +92,8 @@ Catalogue::Catalogue(std::string_view embedded, const fs::path& folder) {
   add(std::exchange(data, {}));
   if (folder.empty()) return;
 
-  if (!fs::is_directory(folder)) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
     throw Error(ErrorCode::not_found, fmt::format("WKV_CARDS: {} is not a folder", folder.string()));
   }
   for (const fs::path& file : json_files(folder))
@@ -114,9 +108,9 @@ void Catalogue::add(std::vector<Sourced<Card>> models) {
   std::map<std::string, std::string> places;
   for (auto& [card, where] : models) {
     const auto add_name = [&, &place = where](const std::string& name) {
-      const auto [taken, added] = places.emplace(lower_case_ascii(name), place);
+      const auto [taken, added] = places.emplace(ascii_lower_case(name), place);
       if (!added) refuse_duplicate(name, taken->second, place);
-      names_[lower_case_ascii(name)] = models_.size();
+      names_[ascii_lower_case(name)] = models_.size();
     };
     add_name(card.name);
     for (const std::string& alias : card.aliases) add_name(alias);
@@ -135,7 +129,7 @@ void Catalogue::add(std::vector<Sourced<DataCard>> data) {
 }
 
 std::vector<Card> Catalogue::list_models(std::string_view pattern) const {
-  const std::string wanted = lower_case_ascii(pattern);
+  const std::string wanted = ascii_lower_case(pattern);
   std::map<std::string, const Card*> found;
   for (const auto& [name, index] : names_) {
     const Card& card = models_[index];
@@ -148,12 +142,12 @@ std::vector<Card> Catalogue::list_models(std::string_view pattern) const {
 }
 
 const Card* Catalogue::find_card(std::string_view name) const {
-  const auto found = names_.find(lower_case_ascii(name));
+  const auto found = names_.find(ascii_lower_case(name));
   return found == names_.end() ? nullptr : &models_[found->second];
 }
 
 const DataCard* Catalogue::find_data(std::string_view kind, std::string_view name) const {
-  const auto found = data_.find({std::string(kind), lower_case_ascii(name)});
+  const auto found = data_.find({std::string(kind), ascii_lower_case(name)});
   return found == data_.end() ? nullptr : &found->second;
 }
 

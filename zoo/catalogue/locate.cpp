@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "catalogue/fetch_all.h"
+#include "core/ascii.h"
 #include "io/printable.h"
 #include "wkv/zoo/catalogue.h"
 #include "wkv/zoo/load.h"
@@ -29,15 +30,9 @@ bool is_path(const std::string& path) {
   return fs::status(path, ignored).type() != fs::file_type::not_found;
 }
 
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return lower;
-}
-
-// Levenshtein's: the fewest letters to insert, remove or replace.
-size_t edit_distance(std::string_view a, std::string_view b) {
+// Levenshtein's, the fewest letters to insert, remove or replace: to the beginning of b that is nearest, because names
+// are often typed in part, then to the whole of it.
+std::pair<size_t, size_t> edit_distances(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);  // of a's first i letters, to each beginning of b
   std::iota(row.begin(), row.end(), size_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
@@ -47,7 +42,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
       diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
     }
   }
-  return row.back();
+  return {std::ranges::min(row), row.back()};
 }
 
 // The last part of a path, without the ending of a checkpoint: what the catalogue would call it.
@@ -57,18 +52,19 @@ std::string name_in(const std::string& path) {
   for (const std::string_view ending : kEndings) {
     if (name.ends_with(ending)) name.resize(name.size() - ending.size());
   }
-  return lower_case(name);
+  return ascii_lower_case(name);
 }
 
 // Those that share at least half of their letters with what was typed, the nearest first.
 std::vector<std::string> nearest_names(const std::string& typed) {
   const std::string name = name_in(typed);
   if (name.empty() || name.size() > kLongestName) return {};
-  std::vector<std::pair<size_t, std::string>> near;
+  std::vector<std::pair<std::pair<size_t, size_t>, std::string>> near;
   for (const Card& card : list_models()) {
-    size_t distance = edit_distance(name, lower_case(card.name));
-    for (const std::string& alias : card.aliases) distance = std::min(distance, edit_distance(name, lower_case(alias)));
-    if (2 * distance <= name.size()) near.emplace_back(distance, card.name);
+    auto distances = edit_distances(name, ascii_lower_case(card.name));
+    for (const std::string& alias : card.aliases)
+      distances = std::min(distances, edit_distances(name, ascii_lower_case(alias)));
+    if (2 * distances.first <= name.size()) near.emplace_back(distances, card.name);
   }
   std::ranges::sort(near);
   std::vector<std::string> names;
@@ -77,6 +73,8 @@ std::vector<std::string> nearest_names(const std::string& typed) {
 }
 
 }  // namespace
+
+std::optional<Card> card_of_file(const std::string& path) { return find_card(name_in(path)); }
 
 Error unknown_model(const std::string& path_or_name) {
   const std::vector<std::string> names = nearest_names(path_or_name);

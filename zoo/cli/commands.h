@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "wkv/zoo/catalogue.h"
 #include "wkv/zoo/chat.h"
 #include "wkv/zoo/generate.h"
 #include "wkv/zoo/load.h"
@@ -18,8 +19,12 @@ void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_score(CLI::App& app);
+void add_list(CLI::App& app);
 void add_info(CLI::App& app);
+void add_pull(CLI::App& app);
+void add_verify(CLI::App& app);
 void add_convert(CLI::App& app);
+void add_export(CLI::App& app);
 void add_train(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_bench(CLI::App& app);
@@ -28,6 +33,9 @@ void add_zero_shot(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_retrieve(CLI::App& app);
 void add_eval(CLI::App& app);
+
+// Whether every file of a card is on this machine.
+bool is_cached(const zoo::Card& card);
 
 // What MODEL may be.
 inline constexpr const char* kModelHelp =

@@ -12,6 +12,7 @@
 #include <iterator>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "wkv/error.h"
 #include "wkv/zoo/catalogue.h"
 
@@ -64,7 +65,7 @@ CLI::Option* ModelArguments::add_to(CLI::App& command, const std::string& model_
 
 zoo::LoadOptions ModelArguments::load_options() const {
   if (threads > 0) at::set_num_threads(threads);
-  zoo::LoadOptions options{.config = config};
+  zoo::LoadOptions options{.config = config, .progress = show_downloads()};
   set_dtype(options, dtype);
   return options;
 }

@@ -1,5 +1,6 @@
-// `wkv convert`: any checkpoint to .safetensors under the published names, or to another family.
+// `wkv convert`: any checkpoint as .safetensors, .pth or a folder of the model hub, in any dtype, or as another family.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <string>
@@ -7,32 +8,61 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 
 namespace wkv::cli {
+namespace {
+
+// What the user should know of the result, on stderr.
+void print_report(const zoo::ConvertReport& report, const std::string& output) {
+  if (report.added_parameters > 0) {
+    fmt::print(stderr, "{}: {} parameters, {} of them new ({:.3f} % of the {} before)\n", report.family,
+               report.parameters + report.added_parameters, report.added_parameters,
+               100.0 * static_cast<double>(report.added_parameters) / static_cast<double>(report.parameters),
+               report.parameters);
+  }
+  if (!report.overflowed.empty()) {
+    fmt::print(stderr, "wkv: warning: {}: values too large for this dtype became infinite in {}\n", output,
+               fmt::join(report.overflowed, ", "));
+  }
+  for (const auto& [key, value] : report.unwritten_metadata)
+    fmt::print(stderr, "wkv: note: {}: a .pth has no place for {}: give it with --config: {}\n", output, key, value);
+}
+
+}  // namespace
 
 void add_convert(CLI::App& app) {
   struct ConvertArguments {
     std::string input, output, dtype;
     zoo::ConvertOptions options;
   };
-  auto* command = app.add_subcommand("convert", "Rewrite a checkpoint as .safetensors");
+  auto* command =
+      app.add_subcommand("convert", "Rewrite a checkpoint as .safetensors, .pth or a folder of the model hub");
   auto arguments = std::make_shared<ConvertArguments>();
   zoo::ConvertOptions& options = arguments->options;
-  command->add_option("IN", arguments->input, "A checkpoint (.pth, .safetensors, a folder)")->required();
-  command->add_option("OUT", arguments->output, "The .safetensors file to write")->required();
+  command->add_option("IN", arguments->input, kModelHelp)->required();
+  command->add_option("OUT", arguments->output, "The file to write, .safetensors or .pth; a new folder with --to hf")
+      ->required();
   add_dtype(*command, arguments->dtype);
   command->add_option("--config", options.config,
                       "Configuration that shapes can't tell: JSON, or the path of a JSON file");
-  command->add_option("--to", options.to, "The published names (safetensors, upstream), or another family")
-      ->check([](const std::string& name) { return name == "hf" ? "hf is not in this version" : ""; })
-      ->check(CLI::IsMember(zoo::convert_targets()))
-      ->capture_default_str();
+  command
+      ->add_option("--to", options.to,
+                   "The published names (safetensors, upstream), those of the model hub's packages (hf), or another "
+                   "family (default: the published names, in the container that OUT is called by)")
+      ->check(CLI::IsMember(zoo::convert_targets()));
   std::vector<std::pair<CLI::Option*, std::string>> of_targets;
   const auto add_number = [&](const std::string& target, const std::string& name, auto& value, const std::string& what,
                               const CLI::Validator& range) {
     auto* option = command->add_option(name, value, fmt::format("Of --to {}: {}", target, what));
     of_targets.emplace_back(option->check(range)->capture_default_str(), target);
   };
+  of_targets.emplace_back(
+      command->add_option("--shard-size", options.shard_bytes, "Of --to hf: the largest size of a file, as 5GB")
+          ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+          ->check(CLI::PositiveNumber)
+          ->capture_default_str(),
+      "hf");
   add_number("multi-temporal", "--perspectives", options.perspectives, "how many", CLI::Range(1, 256));
   add_number("multi-temporal", "--mix-noise", options.mix_noise, "how much the perspectives differ at first",
              CLI::NonNegativeNumber);
@@ -46,12 +76,8 @@ void add_convert(CLI::App& app) {
         throw CLI::ValidationError(option->get_name(), "only with --to " + target);
     }
     set_dtype(given, arguments->dtype);
-    const zoo::ConvertReport report = zoo::convert(arguments->input, arguments->output, given);
-    if (report.added_parameters == 0) return;
-    fmt::print(stderr, "{}: {} parameters, {} of them new ({:.3f} % of the {} before)\n", report.family,
-               report.parameters + report.added_parameters, report.added_parameters,
-               100.0 * static_cast<double>(report.added_parameters) / static_cast<double>(report.parameters),
-               report.parameters);
+    given.progress = show_downloads();
+    print_report(zoo::convert(arguments->input, arguments->output, given), arguments->output);
   });
 }
 

@@ -40,18 +40,12 @@ void run_zero_shot_eval(const EvalArguments& arguments) {
   const auto model = arguments.model.load_clip();
   const at::Tensor classifier = arguments.prompts.classifier(*model, *tokenizer, names);
 
-  std::vector<std::string> paths;
-  for (const auto& image : images) paths.push_back(image.path);
-  std::vector<at::Tensor> logits;
-  std::vector<int64_t> targets;
-  Failures failures(paths.size());
-  for_each_batch(paths, arguments.model.pipeline_of(*model), arguments.model.batch, failures,
-                 [&](const std::vector<size_t>& places, const at::Tensor& batch) {
-                   logits.push_back(zoo::zero_shot_logits(zoo::embed_images(*model, batch), classifier));
-                   for (const size_t place : places) targets.push_back(images[place].label);
-                 });
-  if (logits.empty()) failures.finish();
-  const auto score = zoo::score_classification(at::cat(logits), at::tensor(targets, at::kLong));
+  Failures failures(images.size());
+  const auto measured = score_images(
+      images, arguments.model.pipeline_of(*model), arguments.model.batch, failures,
+      [&](const at::Tensor& batch) { return zoo::zero_shot_logits(zoo::embed_images(*model, batch), classifier); });
+  if (!measured) failures.finish();
+  const zoo::ClassificationScore score = *measured;
   if (arguments.json) {
     print(json_line({{"images", score.images},
                      {"classes", classes},

@@ -22,6 +22,7 @@ int failed(const std::string& message) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, with its message
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit of its size
   CLI::App app{"RWKV and linear attention: runs, scores, converts and trains models of language and vision"};
   app.name("wkv");
   app.set_version_flag("--version", fmt::format("wkv {} (torch {})", wkv::version(), wkv::torch_version()));
@@ -30,8 +31,12 @@ int main(int argc, char** argv) {
   wkv::cli::add_chat(app);
   wkv::cli::add_serve(app);
   wkv::cli::add_score(app);
+  wkv::cli::add_list(app);
   wkv::cli::add_info(app);
+  wkv::cli::add_pull(app);
+  wkv::cli::add_verify(app);
   wkv::cli::add_convert(app);
+  wkv::cli::add_export(app);
   wkv::cli::add_tokenize(app);
   wkv::cli::add_train(app);
   wkv::cli::add_bench(app);

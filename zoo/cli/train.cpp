@@ -7,6 +7,8 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
+#include "wkv/zoo/catalogue.h"
 
 namespace wkv::cli {
 
@@ -21,6 +23,7 @@ void add_train(CLI::App& app) {
   command->add_option("key=value", arguments->overrides, "Changes to the recipe, as in optimizer.learning_rate=1e-3");
   command->callback([arguments] {
     const zoo::TrainConfig config = zoo::parse_train_config(arguments->recipe, arguments->overrides);
+    if (!config.model.checkpoint.empty()) zoo::locate(config.model.checkpoint, show_downloads());
     const zoo::TrainReport report = zoo::train(config, std::cerr, isatty(STDERR_FILENO) == 1);
     print(fmt::format("{}\n", report.folder.string()));
   });

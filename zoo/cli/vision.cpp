@@ -3,11 +3,11 @@
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "cli/progress.h"
 #include "vision/annotations.h"
 #include "wkv/error.h"
 #include "wkv/models/vision_model.h"
@@ -99,26 +99,6 @@ at::Tensor PromptArguments::classifier(models::RWKVCLIPImpl& model, const zoo::T
   return zoo::zero_shot_classifier(model, tokenizer, names, texts, [&](int64_t done) { progress.advance_to(done); });
 }
 
-ProgressLine::ProgressLine(int64_t total, std::string what)
-    : total_(total), what_(std::move(what)), live_(isatty(STDERR_FILENO) == 1) {}
-
-void ProgressLine::advance_to(int64_t done) {
-  constexpr std::chrono::milliseconds kInterval{200};
-  const auto now = Clock::now();
-  if (!live_ || (open_ && now - shown_ < kInterval)) return;
-  const double rate = static_cast<double>(done) / std::chrono::duration<double>(now - start_).count();
-  fmt::print(stderr, "\r\x1b[K{} of {} {}, {:.1f}/s, {:.0f} s left", done, total_, what_, rate,
-             static_cast<double>(total_ - done) / rate);
-  std::fflush(stderr);
-  shown_ = now;
-  open_ = true;
-}
-
-void ProgressLine::clear() {
-  if (open_) fmt::print(stderr, "\r\x1b[K");
-  open_ = false;
-}
-
 void Failures::add(const std::string& item, const std::string& message) {
   if (items_ > 1) fmt::print(stderr, "wkv: {}\n", message);  // of a single item, finish() says it
   failed_.push_back(item);
@@ -168,6 +148,21 @@ void for_each_batch(const std::vector<std::string>& paths, const std::string& pi
     if (!images.empty()) use(places, at::stack(images));
     progress.advance_to(static_cast<int64_t>(end));
   }
+}
+
+std::optional<zoo::ClassificationScore> score_images(const std::vector<zoo::LabelledImage>& images,
+                                                     const std::string& pipeline, int64_t batch, Failures& failures,
+                                                     const std::function<at::Tensor(const at::Tensor&)>& logits_of) {
+  std::vector<std::string> paths;
+  for (const auto& image : images) paths.push_back(image.path);
+  std::vector<at::Tensor> logits;
+  std::vector<int64_t> targets;
+  for_each_batch(paths, pipeline, batch, failures, [&](const std::vector<size_t>& places, const at::Tensor& some) {
+    logits.push_back(logits_of(some));
+    for (const size_t place : places) targets.push_back(images[place].label);
+  });
+  if (logits.empty()) return std::nullopt;
+  return zoo::score_classification(at::cat(logits), at::tensor(targets, at::kLong));
 }
 
 void for_each_text_batch(

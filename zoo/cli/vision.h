@@ -3,16 +3,18 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
+#include "vision/annotations.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/zoo/labels.h"
+#include "wkv/zoo/metrics.h"
 
 namespace wkv::cli {
 
@@ -55,22 +57,6 @@ struct PromptArguments {
                         const std::vector<zoo::ClassNames>& names) const;
 };
 
-// A line on a terminal, which the next one overwrites; elsewhere nothing.
-class ProgressLine {
- public:
-  ProgressLine(int64_t total, std::string what);
-  ~ProgressLine() { clear(); }
-  void advance_to(int64_t done);
-  void clear();
-
- private:
-  using Clock = std::chrono::steady_clock;
-  int64_t total_;
-  std::string what_;
-  bool live_, open_ = false;
-  Clock::time_point start_ = Clock::now(), shown_;
-};
-
 // Items that failed while others went on.
 class Failures {
  public:
@@ -94,6 +80,12 @@ std::vector<std::string> lines_of(const std::string& path);
 void for_each_batch(const std::vector<std::string>& paths, const std::string& pipeline, int64_t batch,
                     Failures& failures,
                     const std::function<void(const std::vector<size_t>& places, const at::Tensor& images)>& use);
+
+// How well `logits_of` a batch [b, 3, H, W] finds the labels of images, among those that could be read; none: not one
+// could.
+std::optional<zoo::ClassificationScore> score_images(const std::vector<zoo::LabelledImage>& images,
+                                                     const std::string& pipeline, int64_t batch, Failures& failures,
+                                                     const std::function<at::Tensor(const at::Tensor&)>& logits_of);
 
 // The same for texts: `use` gets some of them, and their vectors [n, C], not normalised.
 void for_each_text_batch(

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <exception>
 
+#include "core/ascii.h"
 #include "hub/url.h"
 #include "io/printable.h"
 
@@ -28,12 +29,6 @@ bool is_permanent(CURLcode code) {
       CURLE_SSL_CACERT_BADFILE,   CURLE_SSL_CERTPROBLEM,      CURLE_SSL_ISSUER_ERROR,
       CURLE_OUT_OF_MEMORY,        CURLE_COULDNT_RESOLVE_PROXY};
   return std::ranges::find(kPermanent, code) != kPermanent.end();
-}
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower;
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -74,7 +69,7 @@ struct Http::Transfer {
     if (line.starts_with("HTTP/")) {  // of the answer itself, after one that only says to go on
       response.headers.clear();
     } else if (colon != line.npos) {
-      response.headers[lower_case(trimmed(line.substr(0, colon)))] = trimmed(line.substr(colon + 1));
+      response.headers[ascii_lower_case(trimmed(line.substr(0, colon)))] = trimmed(line.substr(colon + 1));
     }
   }
 
@@ -157,7 +152,8 @@ HttpResponse Http::perform(const std::string& url, bool with_token, Transfer& tr
   if (transfer.first > 0) set(CURLOPT_RANGE, range.c_str());
   set(CURLOPT_USERAGENT, "wkv/" WKV_VERSION);
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_BUFFERSIZE, kBufferBytes);
+  // A wish: libcurl refuses it where an earlier try has left a buffer in use.
+  curl_easy_setopt(handle_.get(), CURLOPT_BUFFERSIZE, kBufferBytes);
   set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(settings_.timeout.count()));
   set(CURLOPT_LOW_SPEED_LIMIT, kSlowBytesPerSecond);
   set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(settings_.timeout.count()));

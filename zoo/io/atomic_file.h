@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "io/temporary_sibling.h"
 #include "wkv/export.h"
 
 namespace wkv::zoo {
@@ -14,21 +15,14 @@ namespace wkv::zoo {
 // Every member throws wkv::Error: disk_full, not_found (no such folder), invalid_argument (not writable, not a file).
 class AtomicFile {
  public:
-  WKV_API explicit AtomicFile(std::filesystem::path path);
-  WKV_API ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
+  WKV_API explicit AtomicFile(const std::filesystem::path& path);
 
   WKV_API void write(const void* data, size_t size);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  WKV_API void commit();  // once, at the end
+  void commit() { temporary_.replace_target(); }  // once, at the end
 
  private:
-  [[noreturn]] void fail(const char* action) const;
-
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  int descriptor_ = -1;
+  TemporarySibling temporary_;
 };
 
 }  // namespace wkv::zoo

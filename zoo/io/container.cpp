@@ -80,7 +80,10 @@ bool is_html(std::string_view text) {
 TensorSource parse_container(const std::shared_ptr<MappedFile>& file) {
   const std::string_view bytes = text_of(*file);
   if (is_safetensors(bytes)) return parse_safetensors(file->bytes(), file, file->path());
-  if (bytes.starts_with("PK\x03\x04")) return parse_pth(file->bytes(), file, file->path());
+  if (bytes.starts_with("PK\x03\x04")) {
+    // The checksums have read all of it, of which a user may need little at a time.
+    return parse_pth(file->bytes(), file, file->path(), [&](std::span<std::byte> part) { file->drop(part); });
+  }
   if (bytes.size() > 1 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5)
     return parse_pth_legacy(file->bytes(), file, file->path());
   refuse_foreign(bytes, file->path());

@@ -49,12 +49,14 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::filesystem::path& path) 
 }
 
 std::shared_ptr<void> MappedFile::share(std::span<std::byte> part) {
-  return {part.data(), [file = shared_from_this(), part](void*) {
-            static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-            const auto start = reinterpret_cast<uintptr_t>(part.data());
-            const uintptr_t first = (start + page - 1) / page * page, end = (start + part.size()) / page * page;
-            if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
-          }};
+  return {part.data(), [file = shared_from_this(), part](void*) { file->drop(part); }};
+}
+
+void MappedFile::drop(std::span<std::byte> part) {
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto start = reinterpret_cast<uintptr_t>(part.data());
+  const uintptr_t first = (start + page - 1) / page * page, end = (start + part.size()) / page * page;
+  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() { ::munmap(bytes_.data(), bytes_.size()); }

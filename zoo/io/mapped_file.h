@@ -22,6 +22,10 @@ class MappedFile : public std::enable_shared_from_this<MappedFile> {
   // the memory, and with them what was written there: nothing else may use them then.
   WKV_API std::shared_ptr<void> share(std::span<std::byte> part);
 
+  // The part's whole pages leave the memory. They come back from the file when they are touched, without what was
+  // written there.
+  void drop(std::span<std::byte> part);
+
   std::span<std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }  // for messages
 

@@ -20,6 +20,19 @@ namespace {
 // Bounds loading by twice the file and 64 MB, with two pickles and the entries alive at once.
 size_t pickle_memory(size_t file_size) { return (16 << 20) + file_size / 2; }
 
+// Tensors may share a storage, as tied matrices do. But a model copies what each of them holds: a small file that names
+// one storage many times must not become a large model.
+void check_shared_values(const std::vector<TensorEntry>& entries, size_t file_size, const std::string& path) {
+  uint64_t bytes = 0;
+  for (const TensorEntry& entry : entries)
+    bytes += static_cast<uint64_t>(element_count(entry.shape).value_or(0) * element_bytes(entry.dtype));
+  if (bytes > 2 * file_size + (64 << 20))
+    throw Error(ErrorCode::unsupported_format,
+                fmt::format("{}: its tensors hold {} bytes, which the file of {} bytes names again and again: save "
+                            "copies of what they share",
+                            path, bytes, file_size));
+}
+
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -130,7 +143,8 @@ void check_system(const Pickle& system, const std::string& path) {
 
 }  // namespace
 
-TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path) {
+TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& owner, const std::string& path,
+                       const std::function<void(std::span<std::byte>)>& checked) {
   const ZipReader zip(bytes, path);
   const std::string prefix = pth_prefix(zip, path);
   check_pth_archive(zip, prefix, path);
@@ -150,7 +164,8 @@ TensorSource parse_pth(std::span<std::byte> bytes, const std::shared_ptr<void>& 
     return entry->data.data();
   };
   TensorSource source{.container = "pth", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
-  zip.check({used.begin(), used.end()});
+  check_shared_values(source.entries, bytes.size(), path);
+  zip.check({used.begin(), used.end()}, checked);
   return source;
 }
 
@@ -176,7 +191,9 @@ TensorSource parse_pth_legacy(std::span<std::byte> bytes, const std::shared_ptr<
     storages.locate(keys, rest);
   }
   const auto data = [&](const PthStorage& storage) { return storages.data(storage); };
-  return {.container = "pth (legacy)", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
+  TensorSource source{.container = "pth (legacy)", .entries = pth_tensors(object, path, data, owner), .metadata = {}};
+  check_shared_values(source.entries, bytes.size(), path);
+  return source;
 }
 
 }  // namespace wkv::zoo

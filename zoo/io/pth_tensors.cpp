@@ -194,6 +194,11 @@ class PthTensorBuilder {
 
 }  // namespace
 
+std::string_view pth_storage_class(c10::ScalarType dtype) {
+  const auto found = std::ranges::find(kStorageClasses, dtype, [](const auto& known) { return known.second; });
+  return found == kStorageClasses.end() ? std::string_view() : found->first;
+}
+
 std::optional<PthStorage> pth_storage(const Pickle& pickle, const PickleNode& persistent, const std::string& path) {
   const PickleNode* id =
       pickle.node(persistent.first, PickleNode::Kind::tuple);  // "storage", class, key, device, count, ...

@@ -20,6 +20,9 @@ struct PthStorage {
   bool operator==(const PthStorage&) const = default;
 };
 
+// The class of the storages with this dtype, "FloatStorage"; empty for a dtype that no checkpoint has.
+std::string_view pth_storage_class(c10::ScalarType dtype);
+
 // What the persistent id stands for; nothing when it is no storage. Throws unsupported_format for a storage of unknown
 // type.
 std::optional<PthStorage> pth_storage(const Pickle& pickle, const PickleNode& persistent, const std::string& path);

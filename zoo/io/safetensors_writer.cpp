@@ -1,10 +1,10 @@
 // write_safetensors: the header is known before any data, so tensors are streamed one at a time.
-#include <ATen/core/Tensor.h>
+#include "io/safetensors_writer.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "io/atomic_file.h"
 #include "io/printable.h"
@@ -15,36 +15,15 @@
 namespace wkv::zoo {
 namespace {
 
-using NamedTensor = std::pair<std::string, at::Tensor>;
-
-void check_writable(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors) {
-  std::set<std::string_view> names;
-  for (const auto& [name, tensor] : tensors) {
-    const auto refuse = [&, &shown = name](ErrorCode code, std::string_view why) {
-      throw Error(code, fmt::format("{}: tensor \"{}\" {}", path.string(), printable(shown), why));
-    };
-    if (name.empty() || name == "__metadata__")
-      refuse(ErrorCode::invalid_argument, "has a name that the format does not allow");
-    if (!names.insert(name).second) refuse(ErrorCode::invalid_argument, "is there twice");
-    if (!tensor.defined()) refuse(ErrorCode::invalid_argument, "is undefined");
-    if (tensor.layout() != c10::kStrided) refuse(ErrorCode::unsupported_format, "is sparse: write a dense tensor");
-    if (tensor.is_meta()) refuse(ErrorCode::invalid_argument, "has no data (device meta)");
-    if (safetensors_dtype_name(tensor.scalar_type()).empty())
-      refuse(ErrorCode::unsupported_format,
-             fmt::format("has dtype {}, which is not written", c10::toString(tensor.scalar_type())));
-  }
-}
-
-std::string safetensors_header(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+std::string safetensors_header(const std::filesystem::path& path, const std::vector<LazyTensor>& tensors,
                                const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
+  for (const LazyTensor& tensor : tensors) {
     const uint64_t end = offset + tensor.nbytes();
-    header[name] = {{"dtype", safetensors_dtype_name(tensor.scalar_type())},
-                    {"shape", tensor.sizes().vec()},
-                    {"data_offsets", {offset, end}}};
+    header[tensor.name] = {
+        {"dtype", safetensors_dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   try {
@@ -56,27 +35,42 @@ std::string safetensors_header(const std::filesystem::path& path, const std::vec
   }
 }
 
+LazyTensor checked_tensor(const std::filesystem::path& path, const std::string& name, const at::Tensor& tensor) {
+  const auto refuse = [&](ErrorCode code, const char* why) {
+    throw Error(code, fmt::format("{}: tensor \"{}\" {}", path.string(), printable(name), why));
+  };
+  if (!tensor.defined()) refuse(ErrorCode::invalid_argument, "is undefined");
+  if (tensor.layout() != c10::kStrided) refuse(ErrorCode::unsupported_format, "is sparse: write a dense tensor");
+  if (tensor.is_meta()) refuse(ErrorCode::invalid_argument, "has no data (device meta)");
+  return lazy(name, tensor);
+}
+
 }  // namespace
 
-void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+void write_safetensors(const std::filesystem::path& path, std::vector<LazyTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
   check_writable(path, tensors);
-  std::vector<NamedTensor> sorted = tensors;  // handles, not data
-  std::ranges::sort(sorted, [](const NamedTensor& a, const NamedTensor& b) {
-    return std::tuple(-a.second.element_size(), std::string_view(a.first)) <
-           std::tuple(-b.second.element_size(), std::string_view(b.first));
+  std::ranges::sort(tensors, [](const LazyTensor& a, const LazyTensor& b) {
+    return std::tuple(-c10::elementSize(a.dtype), std::string_view(a.name)) <
+           std::tuple(-c10::elementSize(b.dtype), std::string_view(b.name));
   });
-  const std::string header = safetensors_header(path, sorted, metadata);
+  const std::string header = safetensors_header(path, tensors, metadata);
   const uint64_t length = header.size();
 
   AtomicFile file(path);
   file.write(&length, sizeof length);
   file.write(header);
-  for (const auto& [name, tensor] : sorted) {
-    const at::Tensor plain = tensor.detach().cpu().contiguous().resolve_neg();
-    file.write(plain.const_data_ptr(), plain.nbytes());
-  }
+  for (LazyTensor& tensor : tensors)
+    write_bytes_of(tensor, [&](std::span<const std::byte> bytes) { file.write(bytes.data(), bytes.size()); });
   file.commit();
+}
+
+void write_safetensors(const std::filesystem::path& path,
+                       const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<LazyTensor> checked;
+  for (const auto& [name, tensor] : tensors) checked.push_back(checked_tensor(path, name, tensor));
+  write_safetensors(path, std::move(checked), metadata);
 }
 
 }  // namespace wkv::zoo

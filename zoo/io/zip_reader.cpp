@@ -171,7 +171,8 @@ const ZipEntry* ZipReader::find(std::string_view name) const {
   return found != entries_.end() && found->name == name ? &*found : nullptr;
 }
 
-void ZipReader::check(std::vector<const ZipEntry*> entries) const {
+void ZipReader::check(std::vector<const ZipEntry*> entries,
+                      const std::function<void(std::span<std::byte>)>& checked) const {
   for (const ZipEntry* entry : entries)
     if (!entry->stored)
       throw Error(ErrorCode::unsupported_format,
@@ -185,6 +186,7 @@ void ZipReader::check(std::vector<const ZipEntry*> entries) const {
       throw Error(ErrorCode::checksum,
                   fmt::format("{}: the bytes of {} do not match their checksum: the file is damaged, get it again",
                               path_, printable(entries[i]->name)));
+    if (checked) checked(entries[i]->data);
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,8 +29,10 @@ class ZipReader {
   const std::vector<ZipEntry>& entries() const { return entries_; }  // sorted by name
   WKV_API const ZipEntry* find(std::string_view name) const;         // null when there is none
 
-  // The entries' bytes are what their checksums say. Throws unsupported_format for a compressed entry.
-  WKV_API void check(std::vector<const ZipEntry*> entries) const;
+  // The entries' bytes are what their checksums say. Throws unsupported_format for a compressed entry. `checked` is
+  // called on several threads, with the bytes of each.
+  WKV_API void check(std::vector<const ZipEntry*> entries,
+                     const std::function<void(std::span<std::byte>)>& checked = {}) const;
   // The entry's bytes, checked.
   WKV_API std::span<std::byte> read(const ZipEntry& entry) const;
 

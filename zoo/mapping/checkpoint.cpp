@@ -9,6 +9,7 @@
 #include <fstream>
 #include <limits>
 
+#include "io/json_value.h"
 #include "io/printable.h"
 #include "wkv/error.h"
 #include "wkv/zoo/load.h"
@@ -252,7 +253,10 @@ std::vector<std::string> Config::unknown_keys() const {
 
 Config read_config(const std::string& text_or_path, const std::string& checkpoint) {
   const auto parse = [](const std::string& text, const std::string& where) {
-    nlohmann::json values = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    constexpr size_t kLongestConfig = 2 << 20;  // as a value it takes some 20 times that
+    if (text.size() > kLongestConfig)
+      throw Error(ErrorCode::corrupt_file, fmt::format("{}: too long for a configuration", where));
+    nlohmann::json values = parse_json(text, where);
     if (!values.is_object()) {
       throw Error(ErrorCode::corrupt_file, fmt::format("{}: not a JSON object", where));
     }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "io/json_value.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -40,7 +41,7 @@ bool is_plain_trunk(const Checkpoint& file, const std::string& att_parameter) {
 void read_saved_config(const Checkpoint& file, Config& config) {
   const auto found = file.metadata().find(models::kConfigMetadata);
   if (found == file.metadata().end()) return;
-  const auto values = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  const auto values = parse_json(found->second, fmt::format("{}: the metadata's {}", file.path(), found->first));
   if (!values.is_object())
     throw Error(ErrorCode::corrupt_file,
                 fmt::format("{}: the metadata's {} is no JSON object", file.path(), found->first));

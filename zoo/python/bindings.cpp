@@ -6,6 +6,7 @@
 #include "wkv/models/language_model.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/models/vision_model.h"
+#include "wkv/zoo/export_torchscript.h"
 #include "wkv/zoo/load.h"
 
 namespace wkv::python {
@@ -81,6 +82,10 @@ void Model::to(std::optional<at::Device> device, std::optional<at::ScalarType> d
   for (auto& buffer : value->buffers()) move(buffer);
 }
 
+void Model::export_torchscript(std::string path, int64_t batch, int64_t block, int64_t image) {
+  zoo::export_torchscript(value, path, {.batch = batch, .block = block, .image = image});
+}
+
 namespace {
 
 TORCH_LIBRARY_FRAGMENT(wkv, m) {
@@ -95,6 +100,8 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def("is_training", bound(&Model::is_training))
       .def("train", bound(&Model::train))
       .def("to", bound(&Model::to), "", {arg("device"), arg("dtype")})
+      .def("export_torchscript", bound(&Model::export_torchscript), "",
+           {arg("path"), arg("batch"), arg("block"), arg("size")})
       .def_static("load", bound(&Model::load));
   m.class_<Tokenizer>("Tokenizer")
       .def("name", bound(&Tokenizer::name))
@@ -105,6 +112,7 @@ TORCH_LIBRARY_FRAGMENT(wkv, m) {
       .def_static("load", bound(&Tokenizer::load));
   define_language(m, model);
   define_vision(m, model);
+  define_catalogue(m);
   define_download(m);
 }
 

@@ -17,10 +17,17 @@ struct Download : torch::CustomClassHolder {
   void run() {
     zoo::locate(name_, [this](const zoo::RemoteFile& file, int64_t done, std::optional<int64_t> total) {
       const std::lock_guard lock(mutex_);
+      if (cancelled_) throw Error(ErrorCode::network, file.path + ": cancelled");
       file_ = file.path;
       done_ = done;
       total_ = total;
     });
+  }
+
+  // What is here stays in the cache, and the next run goes on from it.
+  void cancel() {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
   }
 
   // The file that is on its way, its bytes that are here, and all of them where that is known; nothing yet: "".
@@ -41,6 +48,7 @@ struct Download : torch::CustomClassHolder {
   std::string file_;
   int64_t done_ = 0;
   std::optional<int64_t> total_;
+  bool cancelled_ = false;
 };
 
 }  // namespace
@@ -48,6 +56,7 @@ struct Download : torch::CustomClassHolder {
 void define_download(torch::Library& library) {
   library.class_<Download>("Download")
       .def("run", bound(&Download::run))
+      .def("cancel", bound(&Download::cancel))
       .def("progress", bound(&Download::progress))
       .def_static("of", bound(&Download::of))
       .def_static("unknown", bound(&Download::unknown));

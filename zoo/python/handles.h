@@ -58,6 +58,7 @@ struct Model : torch::CustomClassHolder {
   bool is_training() { return value->is_training(); }
   void train(bool on);
   void to(std::optional<at::Device> device, std::optional<at::ScalarType> dtype);
+  void export_torchscript(std::string path, int64_t batch, int64_t block, int64_t image);
 
   static c10::intrusive_ptr<Model> load(std::string path_or_name, std::string config, std::string family,
                                         std::optional<at::ScalarType> dtype, std::string quantize);
@@ -105,6 +106,7 @@ using TokenizerHandle = c10::intrusive_ptr<Tokenizer>;
 // Each adds its subject to the library, and to the class of models the methods of those of its kind.
 void define_language(torch::Library& library, torch::class_<Model>& model);
 void define_vision(torch::Library& library, torch::class_<Model>& model);
+void define_catalogue(torch::Library& library);
 void define_download(torch::Library& library);
 
 }  // namespace wkv::python

@@ -46,21 +46,25 @@ constexpr std::string_view kMergesSuffix = "merges.txt", kVocabularySuffix = "vo
 // The published files have 0.5 to 2.5 MB; the bound keeps a device or a wrong file from filling the memory.
 constexpr std::uintmax_t kMaxVocabularyBytes = 16 << 20;
 
-fs::path find_file(const NamedTokenizer& tokenizer) {
+// The file, then, from the catalogue, those that belong to it.
+std::vector<fs::path> find_files(const NamedTokenizer& tokenizer) {
   std::vector<std::string> places;
   for (const fs::path& folder : data_folders("WKV_TOKENIZERS", "tokenizers")) {
     for (const std::string_view file : tokenizer.files) {
       std::error_code ignored;
-      if (fs::is_regular_file(folder / file, ignored)) return folder / file;
+      if (fs::is_regular_file(folder / file, ignored)) return {folder / file};
     }
     places.push_back(folder.string());
   }
-  const std::vector<fs::path> fetched = fetch_data("tokenizer", tokenizer.name);
-  if (!fetched.empty()) return fetched.front();
   if (places.empty()) places.push_back("$WKV_TOKENIZERS (not set)");
-  throw Error(ErrorCode::not_found,
-              fmt::format("tokenizer {}: {} is not in {}; put it there, or give its path", tokenizer.name,
-                          fmt::join(tokenizer.files, " or "), fmt::join(places, " or ")));
+  const std::string missing = fmt::format("tokenizer {}: {} is not in {}", tokenizer.name,
+                                          fmt::join(tokenizer.files, " or "), fmt::join(places, " or "));
+  try {
+    if (auto fetched = fetch_data("tokenizer", tokenizer.name); !fetched.empty()) return fetched;
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}; {}", missing, error.what()));
+  }
+  throw Error(ErrorCode::not_found, missing + "; put it there, or give its path");
 }
 
 std::string read_vocabulary_file(const fs::path& path) {
@@ -81,21 +85,26 @@ std::string read_vocabulary_file(const fs::path& path) {
   return content;
 }
 
-std::shared_ptr<const Tokenizer> read_merges(const fs::path& path) {
-  std::string beside = path.filename().string();
-  beside.replace(beside.size() - kMergesSuffix.size(), kMergesSuffix.size(), kVocabularySuffix);
-  const fs::path vocabulary = path.parent_path() / beside;
+fs::path vocabulary_beside(const fs::path& merges) {
+  std::string name = merges.filename().string();
+  name.replace(name.size() - kMergesSuffix.size(), kMergesSuffix.size(), kVocabularySuffix);
+  const fs::path vocabulary = merges.parent_path() / name;
   std::error_code ignored;
   if (!fs::exists(vocabulary, ignored)) {
-    throw Error(ErrorCode::not_found, fmt::format("{}: its vocabulary, {}, is not beside it", path.string(), beside));
+    throw Error(ErrorCode::not_found, fmt::format("{}: its vocabulary, {}, is not beside it", merges.string(), name));
   }
+  return vocabulary;
+}
+
+std::shared_ptr<const Tokenizer> read_merges(const fs::path& path, const fs::path& vocabulary) {
   return std::make_shared<BpeTokenizer>(parse_merges_file({read_vocabulary_file(path), path.string()},
                                                           {read_vocabulary_file(vocabulary), vocabulary.string()}));
 }
 
-std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
+std::shared_ptr<const Tokenizer> read_tokenizer(const std::vector<fs::path>& files) {
+  const fs::path& path = files.front();
   const std::string name = path.filename().string();
-  if (name.ends_with(kMergesSuffix)) return read_merges(path);
+  if (name.ends_with(kMergesSuffix)) return read_merges(path, files.size() > 1 ? files[1] : vocabulary_beside(path));
   const std::string file = read_vocabulary_file(path);
   if (name.ends_with(".gz")) {
     const std::string merges = gunzip(file, path.string(), kMaxVocabularyBytes);
@@ -110,13 +119,13 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path) {
   if (name_or_path == "bytes") return std::make_shared<BytesTokenizer>();
   const auto known = std::ranges::find(named_tokenizers(), name_or_path, &NamedTokenizer::name);
-  if (known != named_tokenizers().end()) return read_tokenizer(find_file(*known));
+  if (known != named_tokenizers().end()) return read_tokenizer(find_files(*known));
   std::error_code ignored;
   if (!fs::exists(name_or_path, ignored)) {
     throw Error(ErrorCode::not_found,
                 fmt::format("tokenizer {}: neither a file nor one of the names {}", name_or_path, kTokenizerNames));
   }
-  return read_tokenizer(name_or_path);
+  return read_tokenizer({name_or_path});
 }
 
 }  // namespace wkv::zoo

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "core/ascii.h"
 #include "io/printable.h"
 #include "vision/name_file.h"
 #include "wkv/error.h"
@@ -14,15 +15,10 @@
 namespace wkv::zoo {
 namespace {
 
-std::string lower_case(std::string text) {
-  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; });
-  return text;
-}
-
 // As names of folders and names of classes are compared.
 std::string comparable(std::string name) {
   std::ranges::replace(name, '_', ' ');
-  return lower_case(std::move(name));
+  return ascii_lower_case(std::move(name));
 }
 
 std::vector<std::filesystem::path> subfolders_of(const std::filesystem::path& folder) {
@@ -55,7 +51,7 @@ std::optional<std::vector<int64_t>> classes_by_name(const std::vector<std::files
 }  // namespace
 
 bool has_image_suffix(const std::filesystem::path& path) {
-  const std::string suffix = lower_case(path.extension().string());
+  const std::string suffix = ascii_lower_case(path.extension().string());
   return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".png";
 }
 

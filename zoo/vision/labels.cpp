@@ -142,9 +142,14 @@ std::vector<ClassNames> load_labels(const std::string& labels) {
     return classes;
   }
   if (auto classes = find_label_set_in_folders(labels)) return *std::move(classes);
-  if (auto classes = find_label_set_in_catalogue(labels)) return *std::move(classes);
-  throw Error(ErrorCode::not_found, fmt::format("labels \"{}\": neither a file, nor a list (a,b,c), nor a set in {}",
-                                                printable(labels), label_folder_names()));
+  const std::string unknown = fmt::format("labels \"{}\": neither a file, nor a list (a,b,c), nor a set in {}",
+                                          printable(labels), label_folder_names());
+  try {
+    if (auto classes = find_label_set_in_catalogue(labels)) return *std::move(classes);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}; {}", unknown, error.what()));
+  }
+  throw Error(ErrorCode::not_found, unknown);
 }
 
 std::vector<std::string> load_templates(const std::string& templates) {
@@ -154,15 +159,18 @@ std::vector<std::string> load_templates(const std::string& templates) {
     return texts;
   }
   if (templates.find("{}") != std::string::npos) return {templates};
-  for (const FindFile find : {find_in_folders, find_in_catalogue}) {
-    if (auto texts = find_template_entry(find, templates)) {
-      require_places(*texts, templates);
-      return *std::move(texts);
-    }
+  const std::string unknown =
+      fmt::format("templates \"{}\": neither a file, nor a text with {{}} in it, nor a set of {} in {}",
+                  printable(templates), kTemplateSets, label_folder_names());
+  auto texts = find_template_entry(find_in_folders, templates);
+  try {
+    if (!texts) texts = find_template_entry(find_in_catalogue, templates);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}; {}", unknown, error.what()));
   }
-  throw Error(ErrorCode::not_found,
-              fmt::format("templates \"{}\": neither a file, nor a text with {{}} in it, nor a set of {} in {}",
-                          printable(templates), kTemplateSets, label_folder_names()));
+  if (!texts) throw Error(ErrorCode::not_found, unknown);
+  require_places(*texts, templates);
+  return *std::move(texts);
 }
 
 std::vector<std::string> templates_of_labels(const std::string& labels) {

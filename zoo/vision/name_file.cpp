@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "io/json_value.h"
 #include "io/mapped_file.h"
 #include "io/printable.h"
 #include "wkv/error.h"
@@ -73,9 +74,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 nlohmann::json read_json(const std::filesystem::path& path) {
-  nlohmann::json value = nlohmann::json::parse(read_name_file(path), nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) throw Error(ErrorCode::corrupt_file, fmt::format("{}: not JSON", path.string()));
-  return value;
+  return parse_json(read_name_file(path), path.string());
 }
 
 std::vector<std::string> read_lines(const std::filesystem::path& path) {

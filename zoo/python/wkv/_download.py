@@ -23,11 +23,14 @@ def download(name: str) -> None:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     shown = False
-    while thread.is_alive():
-        thread.join(0.1)
-        shown = _show(*handle.progress()) or shown
-    if shown:
-        print(file=sys.stderr)
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+            shown = _show(*handle.progress()) or shown
+    finally:
+        handle.cancel()
+        if shown:
+            print(file=sys.stderr)
     if failures:
         raise failures[0]
 

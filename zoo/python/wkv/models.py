@@ -180,9 +180,12 @@ def _handle_of(state: State | None):
 _KINDS = {"language": LanguageModel, "vision": VisionModel, "clip": ClipModel}
 
 
-def list_models() -> list[str]:
-    """The names that `load` knows beside paths."""
-    return ["embedded"]
+def list_models(pattern: str = "*") -> list[dict]:
+    """The cards of the models whose name, or an alias, matches the pattern (`*` and `?`), by name.
+
+    A card has "name", "family", "parameters", "figures", "verified", ...: docs/adding.md says what each key means.
+    """
+    return [json.loads(card) for card in classes().Catalogue.list_models(pattern)]
 
 
 def load(

@@ -63,28 +63,37 @@ WKV_API const std::map<std::string, at::ScalarType>& parameter_dtypes();
 
 struct ConvertOptions {
   std::string config;                   // as in LoadOptions
-  std::optional<at::ScalarType> dtype;  // of every tensor; none: each keeps its own
+  std::optional<at::ScalarType> dtype;  // of every floating-point tensor; none: each keeps its own
   std::string quantize;                 // of the matrices, as in LoadOptions; the file's metadata say so
-  // "safetensors", "upstream": the same model under the published names. "multi-temporal": an RWKV-4 as a
-  // multi_temporal_rwkv, "rrwkv": a plain one as an RRWKV-style model (the project's definition), which both compute
-  // the same until they are fine-tuned.
-  std::string to = "safetensors";
-  int64_t perspectives = 4;  // multi-temporal: 1..256
-  double mix_noise = 0;      // multi-temporal: standard deviation of what all perspectives but the first differ by
-  int64_t interval = 16;     // rrwkv: tokens of a segment
-  int64_t reduction = 16;    // rrwkv: the gate's bottleneck is the model's width divided by this
-  FetchProgress progress;    // as in LoadOptions
+  // What is written. Empty: the same model under the published names, in the container that the output's name asks for,
+  // .safetensors or .pth (as torch.save writes it). "safetensors", "upstream": the same, and the name must be one of
+  // .safetensors, of .pth. "hf": a new folder in the layout of the package that the model hub has the family for,
+  // config.json and safetensors. "multi-temporal": an RWKV-4 as a multi_temporal_rwkv, "rrwkv": a plain one as an
+  // RRWKV-style model (the project's definition), which both compute the same until they are fine-tuned.
+  std::string to;
+  int64_t shard_bytes = 5'000'000'000;  // hf: of a safetensors file, which is divided where it would be larger
+  int64_t perspectives = 4;             // multi-temporal: 1..256
+  double mix_noise = 0;    // multi-temporal: standard deviation of what all perspectives but the first differ by
+  int64_t interval = 16;   // rrwkv: tokens of a segment
+  int64_t reduction = 16;  // rrwkv: the gate's bottleneck is the model's width divided by this
+  FetchProgress progress;  // as in LoadOptions
 };
 
 struct ConvertReport {
   std::string family;
   int64_t parameters = 0, added_parameters = 0;  // of the source; of the result beyond them
+  std::vector<std::string> overflowed;           // tensors with finite values that the dtype asked for has as infinite
+  // What the model must be told beside its tensors and a .pth has no place for: keys of LoadOptions::config, or all of
+  // them in JSON as "config".
+  std::map<std::string, std::string> unwritten_metadata;
 };
 
 // The names that ConvertOptions::to may have.
 WKV_API std::vector<std::string> convert_targets();
 
-// Rewrites a checkpoint of any container as .safetensors, whole or not at all. Throws wkv::Error.
+// Rewrites a checkpoint of any container, whole or not at all, in the memory of its largest tensor: tensors are
+// converted one by one while they are written. Tensors that keep their dtype keep every bit, and a file under the
+// published names also what the model doesn't use. Throws wkv::Error.
 WKV_API ConvertReport convert(const std::string& path, const std::string& output, const ConvertOptions& options = {});
 
 }  // namespace wkv::zoo

@@ -1,0 +1,55 @@
+// `wkv pull`: fetches a model of the catalogue, so that it can be used without a network.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "wkv/error.h"
+#include "wkv/zoo/catalogue.h"
+
+namespace wkv::cli {
+namespace {
+
+struct PullArguments {
+  std::string name;
+  bool json = false;
+};
+
+// The card's own, and its tokenizer's.
+std::vector<zoo::RemoteFile> files_of(const zoo::Card& card) {
+  std::vector<zoo::RemoteFile> files = card.files;
+  if (const auto tokenizer = zoo::find_data("tokenizer", card.tokenizer))
+    files.insert(files.end(), tokenizer->files.begin(), tokenizer->files.end());
+  return files;
+}
+
+void run_pull(const PullArguments& arguments) {
+  const auto card = zoo::find_card(arguments.name);
+  if (!card) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: no model of this name: see `wkv list`", arguments.name));
+  }
+  const auto progress = show_downloads();
+  nlohmann::ordered_json files = nlohmann::ordered_json::array();
+  for (const zoo::RemoteFile& file : files_of(*card)) {
+    const std::string path = zoo::fetch(file, progress).string();
+    if (!arguments.json) print(path + "\n");
+    if (const auto found = zoo::fetched(file); arguments.json && found) {
+      files.push_back({{"path", path}, {"size", found->size}, {"sha256", found->sha256}});
+      if (!found->commit.empty()) files.back()["commit"] = found->commit;
+    }
+  }
+  if (arguments.json) print(nlohmann::ordered_json{{"name", card->name}, {"files", files}}.dump(2) + "\n");
+}
+
+}  // namespace
+
+void add_pull(CLI::App& app) {
+  auto* command = app.add_subcommand("pull", "Fetch a model of the catalogue, and say where its files are");
+  auto arguments = std::make_shared<PullArguments>();
+  command->add_option("NAME", arguments->name, "A model of the catalogue: see `wkv list`")->required();
+  command->add_flag("--json", arguments->json, "One JSON object instead of lines: the files' sizes and checksums, too");
+  command->callback([arguments] { run_pull(*arguments); });
+}
+
+}  // namespace wkv::cli
