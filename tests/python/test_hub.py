@@ -2,10 +2,11 @@
 import hashlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from hub_client import MODEL, SMALL, assert_is, client, hub, only_reader  # noqa: F401 (fixtures)
+from hub_client import HubClient, MODEL, SMALL, assert_is, client, hub, only_reader  # noqa: F401 (fixtures)
 
 NOBODY = 65534
 
@@ -251,3 +252,23 @@ def test_the_cache_may_be_on_another_file_system(client, hub, tmp_path):
         assert_is(client.fetch(hub.environment(tmp_path, HF_HOME=cache), MODEL), hub.contents(MODEL))
     finally:
         shutil.rmtree(cache, ignore_errors=True)
+
+
+@pytest.fixture
+def client_without_links(client, tmp_path):
+    """As on a file system that knows no symbolic links."""
+    if not shutil.which("cc"):
+        pytest.skip("there is no C compiler to take symlink() away with")
+    (tmp_path / "links.c").write_text("#include <errno.h>\nint symlink(const char *a, const char *b) { errno = EPERM; return -1; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-w", "-o", tmp_path / "links.so", tmp_path / "links.c"], check=True)
+    without_links = HubClient(LD_PRELOAD=str(tmp_path / "links.so"))
+    yield without_links
+    without_links.close()
+
+
+def test_a_cache_without_links_holds_the_file_itself(client_without_links, hub, tmp_path):
+    for _ in range(2):
+        result = client_without_links.fetch(hub.environment(tmp_path), MODEL)
+        assert_is(result, hub.contents(MODEL))
+    assert not os.path.islink(result["path"]) and len(hub.transfers()) == 1
+    assert result["sha256"] == hashlib.sha256(hub.contents(MODEL)).hexdigest()
