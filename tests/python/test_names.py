@@ -362,6 +362,8 @@ def test_verify_measures_the_last_words_of_lambada(zoo, tmp_path):
     message = zoo.error("verify", "kjv", "--lambada", tmp_path / "lambada.jsonl")
     assert "no such figure" in message
     assert float(re.search(r"perplexity ([0-9.]+)", message)[1]) == pytest.approx(perplexity, rel=1e-4)
+    unfinished = verify(zoo, "kjv", "--lambada", tmp_path / "lambada.jsonl", status=1)
+    assert not unfinished["passed"] and all(check["passed"] for check in unfinished["checks"])
     (tmp_path / "bad.jsonl").write_text('{"text": "one two"}\n{"text": "word"}\n')
     assert "bad.jsonl, line 2: expected" in zoo.error("verify", "kjv", "--lambada", tmp_path / "bad.jsonl")
 
