@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "catalogue/locate.h"
+#include "cli/progress.h"
 #include "cli/vision.h"
 #include "eval/lambada.h"
 #include "verify/checks.h"
