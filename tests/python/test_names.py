@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -43,6 +45,11 @@ def clip_weights():
     width = tensors["text_model.emb.weight"].shape[1]
     words = torch.randn(49408, width, generator=torch.Generator().manual_seed(1))
     return tensors | {"text_model.emb.weight": words}
+
+
+def library():
+    """Where another process finds it, as this one does."""
+    return {name: os.environ[name] for name in ("WKV_LIBRARY_DIR",) if name in os.environ}
 
 
 class Zoo:
@@ -94,9 +101,7 @@ class Zoo:
         return self.run(*arguments, status=1, **options).stderr.decode()
 
     def python(self, program, home=None, **environment):
-        environment = self.environment(home or self.home, PYTHONPATH=ROOT / "zoo/python", **environment)
-        if "WKV_LIBRARY_DIR" in os.environ:
-            environment["WKV_LIBRARY_DIR"] = os.environ["WKV_LIBRARY_DIR"]
+        environment = self.environment(home or self.home, PYTHONPATH=ROOT / "zoo/python", **environment) | library()
         return subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300, env=environment)
 
 
@@ -241,6 +246,17 @@ def test_python_loads_by_name(zoo, tmp_path):
     assert "kjv.safetensors" in failed and "put it at" in failed
 
 
+def test_python_can_be_interrupted_while_it_fetches(zoo, tmp_path):
+    zoo.hub.misbehave(lambda answer: setattr(answer, "bytes_per_second", 50_000), path="cdn/us/kjv")
+    environment = zoo.environment(tmp_path, PYTHONPATH=ROOT / "zoo/python")
+    program = [sys.executable, "-c", "import wkv; wkv.load('kjv')"]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, env=environment | library())
+    while process.poll() is None and not list(tmp_path.rglob("*.incomplete")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=60)[1]  # the whole file would take longer
+
+
 def test_python_says_which_names_are_near(zoo):
     failed = zoo.python("import wkv; wkv.load('sharted')").stderr.decode()
     assert "FileNotFoundError" in failed and "where sharded is near" in failed
@@ -346,6 +362,8 @@ def test_verify_measures_the_last_words_of_lambada(zoo, tmp_path):
     message = zoo.error("verify", "kjv", "--lambada", tmp_path / "lambada.jsonl")
     assert "no such figure" in message
     assert float(re.search(r"perplexity ([0-9.]+)", message)[1]) == pytest.approx(perplexity, rel=1e-4)
+    unfinished = verify(zoo, "kjv", "--lambada", tmp_path / "lambada.jsonl", status=1)
+    assert not unfinished["passed"] and all(check["passed"] for check in unfinished["checks"])
     (tmp_path / "bad.jsonl").write_text('{"text": "one two"}\n{"text": "word"}\n')
     assert "bad.jsonl, line 2: expected" in zoo.error("verify", "kjv", "--lambada", tmp_path / "bad.jsonl")
 

@@ -141,7 +141,9 @@ void run_info(const InfoArguments& arguments) {
   std::string text;
   if (card) text += as_text(*card, fetched);
   if (card && d) text += "\n";
-  if (d) text += as_text(*d, /*guessed_tokenizer=*/!card || card->tokenizer.empty());
+  if (d)
+    text += as_text(
+        *d, /*guessed_tokenizer=*/(!card || card->tokenizer.empty()) && d->tokenizer.find('/') == std::string::npos);
   print(text);
 }
 
