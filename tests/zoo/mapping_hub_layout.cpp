@@ -68,7 +68,8 @@ struct HubFolder {
   ScratchFolder folder;
 };
 
-// --- folders that the packages wrote ---
+// --- folders that the packages wrote: flash-linear-attention 0.6.0, all parameters at random, logits computed in fp64
+// by its reference functions ---
 
 class FlaFolder : public testing::TestWithParam<std::string> {
  protected:
@@ -216,7 +217,7 @@ INSTANTIATE_TEST_SUITE_P(
                     f.tensors = {{"model.layers.0.attn.q_proj.weight", at::zeros({16, 16})}};
                     f.config["model_type"] = "gla";
                   },
-                  "of model_type gla: not supported"}),
+                  "(model_type gla): not supported"}),
     [](const auto& bad) { return bad.param.what; });
 
 // --- folders that we write ---
