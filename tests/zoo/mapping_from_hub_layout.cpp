@@ -5,7 +5,7 @@
 #include <functional>
 #include <regex>
 
-#include "zoo/hub_folder.h"
+#include "hub_folder.h"
 
 namespace wkv::test {
 namespace {

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "hub_folder.h"
 #include "mapping/hub_layout.h"
-#include "zoo/hub_folder.h"
 
 namespace wkv::test {
 namespace {
