@@ -13,6 +13,8 @@ import wkv
 from conftest import ROOT, golden
 from test_cli import PROGRAM, error_of
 from test_cli import wkv as command
+from torch._inductor.package import load_package
+from wkv import export
 from wkv._library import library_folder
 
 LANGUAGE = [
@@ -27,6 +29,13 @@ LANGUAGE = [
 ]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOLERANCE = 1e-6  # of a tensor's largest entry
+COMPILED_TOLERANCE = {"fp32": 1e-5, "bf16": 3e-2}
+EXAMPLES = ROOT / "examples/export"
+ENVIRONMENT = os.environ | {
+    "WKV_PYTHON": sys.executable,
+    "PYTHONPATH": str(ROOT / "zoo/python"),
+    "LD_LIBRARY_PATH": str(Path(torch.__path__[0], "lib")),  # an AOTInductor package needs PyTorch's own libraries
+}
 
 
 class Subject:
@@ -38,9 +47,9 @@ class Subject:
     def load(self, dtype="fp32"):
         return wkv.load(self.path, config=self.config, family=self.family, dtype=DTYPES[dtype])
 
-    def export(self, output, *options, to="torchscript", dtype="fp32", **environment):
-        config = [] if self.config is None else ["--config", json.dumps(self.config)]
-        command("export", self.path, output, "--to", to, "--dtype", dtype, *config, *options, **environment)
+    def export(self, output, *options, to="torchscript", dtype="fp32"):
+        arguments = [self.path, output, "--to", to, "--dtype", dtype, "--config", json.dumps(self.config), *options]
+        subprocess.run([PROGRAM, "export", *map(str, arguments)], check=True, env=ENVIRONMENT)
         return output
 
 
@@ -84,6 +93,22 @@ def model_outputs(model, tokens, lengths):
         piece_logits, state = model(piece, state)
         logits.append(piece_logits)
     return [torch.cat(logits, 1), *state.tensors().values()]
+
+
+def greedy_text(model, text):
+    tokens, state, result = torch.tensor([list(text)]), None, []
+    for _ in range(60):
+        logits, state = model(tokens, state)
+        tokens = logits[:, -1:].argmax(-1)
+        result.append(tokens.item())
+    return bytes(result)
+
+
+def run_example(name, file, text):
+    """What examples/export/NAME.cpp, which links libwkv_ops.so alone, and NAME.py make of the text."""
+    program, library = library_folder().parent / f"bin/export_{name}", library_folder() / "libwkv_ops.so"
+    for command_line in ([program, file, text], [sys.executable, EXAMPLES / f"{name}.py", library, file, text]):
+        yield subprocess.run(command_line, check=True, env=ENVIRONMENT, stdout=subprocess.PIPE).stdout
 
 
 # --- TorchScript ---
@@ -142,6 +167,90 @@ def test_the_file_describes_the_model(tmp_path):
         name: list(tensor.shape) for name, tensor in state.items()
     }
     assert difference(module.initial_state(), list(state.values())) == 0
+
+
+def test_the_examples_continue_a_text_as_the_model_does(tmp_path):
+    export.torchscript(wkv.load("embedded"), tmp_path / "model.pt")
+    text = b"And it came to pass in those days, that there went out a decree from the king"  # a block and some steps
+    expected = greedy_text(wkv.load("embedded"), text)
+    for written in run_example("torchscript", tmp_path / "model.pt", text):
+        assert written == expected
+
+
+# --- AOTInductor ---
+
+
+def compiled_difference(subject, folder, dtype="fp32"):
+    """Of two blocks and two steps of a language model, in logits and states."""
+    file = subject.export(folder / "model.pt2", "--batch", 2, "--block", 4, to="aoti", dtype=dtype)
+    prompt, step = load_package(file, "prompt"), load_package(file)
+    tokens = some_tokens(json.loads(step.get_metadata()["vocab_size"]), 2, 10)
+    state, logits = load_package(file, "initial_state")(), []
+    for piece in tokens.split([4, 4, 1, 1], dim=1):
+        piece_logits, *state = (prompt if piece.shape[1] == 4 else step)(piece.clone(), *state)
+        logits.append(piece_logits)
+    expected = model_outputs(subject.load(dtype), tokens, [4, 4, 1, 1])
+    return difference([torch.cat(logits, 1), *state], expected)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compiled")
+    subject = language_model("rwkv7/tiny", folder)
+    return subject, subject.export(folder / "model.pt2", "--block", 8, to="aoti")
+
+
+def test_a_compiled_model_gives_the_logits_and_states_of_blocks_and_steps(compiled):
+    subject, file = compiled
+    prompt, step = load_package(file, "prompt"), torch._inductor.aoti_load_package(file)
+    tokens = some_tokens(50, 1, 10)
+    logits, *state = prompt(tokens[:, :8].clone(), *load_package(file, "initial_state")())
+    for t in (8, 9):
+        logits, *state = step(tokens[:, t : t + 1].clone(), *state)
+    expected, *expected_state = model_outputs(subject.load(), tokens, [8, 1, 1])
+    assert difference([logits, *state], [expected[:, -1:], *expected_state]) <= COMPILED_TOLERANCE["fp32"]
+
+
+def test_the_examples_continue_a_text_with_a_compiled_model(compiled):
+    subject, file = compiled
+    text = b"(1 + 0) * 10, 0.1 + 1"  # of the 50 bytes that this model knows; two blocks and some steps
+    for written in run_example("aoti", file, text):
+        assert written == greedy_text(subject.load(), text)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_every_language_model_can_be_compiled(name, dtype, tmp_path):
+    assert compiled_difference(language_model(name, tmp_path), tmp_path, dtype) <= COMPILED_TOLERANCE[dtype]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [case for case in vision_cases.CASES if case != "clip"])
+def test_every_vision_model_can_be_compiled(case, dtype, tmp_path):
+    subject = vision_model(case, tmp_path)
+    compiled = torch._inductor.aoti_load_package(
+        subject.export(tmp_path / "model.pt2", "--size", 64, to="aoti", dtype=dtype)
+    )
+    model, images = subject.load(dtype), some_images(1, 3, 64, 64)
+    try:
+        expected = [model(images)]
+    except ValueError:  # a backbone without a head
+        expected = [part for maps in model.features(images) for part in (maps if isinstance(maps, tuple) else [maps])]
+    assert difference(compiled(images), expected) <= COMPILED_TOLERANCE[dtype]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_clip_can_be_compiled(dtype, tmp_path):
+    subject = vision_model("clip", tmp_path)
+    file = subject.export(tmp_path / "model.pt2", "--size", 64, to="aoti", dtype=dtype)
+    encode_image, encode_text, model = load_package(file), load_package(file, "encode_text"), subject.load(dtype)
+    context = json.loads(encode_text.get_metadata()["context"])
+    images, tokens = some_images(1, 3, 64, 64), some_tokens(model.config["vocab_size"], 1, context)
+    results = [*encode_image(images), *encode_text(tokens)]
+    assert difference(results, [model.encode_image(images), model.encode_text(tokens)]) <= COMPILED_TOLERANCE[dtype]
 
 
 # --- what can't be exported ---
