@@ -191,6 +191,15 @@ def test_a_gated_repository_says_what_it_needs(client, hub, tmp_path, token, adv
     assert len(hub.requests) == 1
 
 
+@pytest.mark.parametrize("name, value", [
+    ("HF_TOKEN", "two\nlines"), ("HF_HUB_DOWNLOAD_TIMEOUT", "soon"), ("HF_HUB_DOWNLOAD_TIMEOUT", "-1"), ("WKV_RETRY_DELAY", "nan"),
+    ("HF_ENDPOINT", "hub"), ("HF_ENDPOINT", "ftp://hub"),
+])
+def test_a_variable_that_makes_no_sense_is_named(client, hub, tmp_path, name, value):
+    refused = client.fetch(hub.environment(tmp_path, **{name: value}), MODEL)
+    assert refused["error"] == "invalid_argument" and (name in refused["message"] or value in refused["message"])
+
+
 def test_a_proxy_is_used(client, hub, tmp_path):
     proxied = hub.environment(tmp_path, HF_ENDPOINT="http://hub.invalid", http_proxy=hub.url)
     assert_is(client.fetch(proxied, SMALL), hub.contents(SMALL))
@@ -217,6 +226,14 @@ def test_what_a_read_only_cache_lacks_is_refused_by_name(client, hub, tmp_path, 
         refused = client.fetch(hub.environment(tmp_path), SMALL, **not_root)
     assert refused["error"] == "invalid_argument" and "Permission denied" in refused["message"]
     assert f"{tmp_path}/hf/hub" in refused["message"] and len(hub.transfers()) == 1
+
+
+def test_a_read_only_cache_is_used_for_another_name_of_its_commit(client, hub, tmp_path, not_root):
+    path = client.fetch(hub.environment(tmp_path), MODEL | {"revision": hub.commit("owner/name")})["path"]
+    with only_reader(tmp_path):
+        # It can't keep what `main` is, so only the fetch itself finds it.
+        assert client.fetch(hub.environment(tmp_path), MODEL, **not_root)["message"] == path
+    assert len(hub.transfers()) == 1
 
 
 def test_no_folder_for_a_cache_is_refused_by_name(client, hub, tmp_path):

@@ -2,6 +2,7 @@
 #include "catalogue/catalogue.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

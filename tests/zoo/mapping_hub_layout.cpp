@@ -64,7 +64,7 @@ struct HubFolder {
   }
 
   Tensors tensors;
-  Json config;
+  Json config = Json::object();
   ScratchFolder folder;
 };
 

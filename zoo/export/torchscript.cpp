@@ -155,6 +155,8 @@ Json add_image_methods(models::Model& model, ScriptModule& script, TraceSizes si
   auto* vision = dynamic_cast<models::VisionModel*>(&model);
   auto* clip = dynamic_cast<models::RWKVCLIPImpl*>(&model);
   const std::string preprocessing = vision ? vision->preprocessing() : clip->preprocessing();
+  if (sizes.image == 0 && preprocessing.empty())
+    throw Error(ErrorCode::invalid_argument, model.family() + ": takes images of many sizes: name one");
   if (sizes.image == 0) sizes.image = parse_pipeline(preprocessing).crop;
   if (vision) {
     add_vision_methods(*vision, script, sizes);

@@ -37,6 +37,15 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
+std::string redirect_of(const HttpResponse& response) {
+  try {
+    return resolve_location(response.url, response.header("location"));
+  } catch (const Error& error) {
+    throw HttpError(ErrorCode::network, fmt::format("{}: redirects to {}", without_secrets(response.url), error.what()),
+                    false);
+  }
+}
+
 using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 
 void append(HeaderList& list, const std::string& line) {
@@ -187,7 +196,7 @@ HttpResponse Http::follow(std::string url, const std::string& final_header, Tran
       if (response.status != 416) check_status(response, with_token);
       return response;
     }
-    const std::string next = resolve_location(url, response.header("location"));
+    const std::string next = redirect_of(response);
     if (!final_header.empty() && !response.header(final_header).empty() && !same_origin(url, next)) return response;
     if (url_scheme(url) == "https" && url_scheme(next) != "https") {
       throw HttpError(ErrorCode::network,
