@@ -46,6 +46,15 @@ def test_pull_tells_programs_what_was_not_known_before(hub, cards, tmp_path):
         assert told_file["commit"] == hub.commit("owner/name")
 
 
+def test_pull_leaves_a_vocabulary_where_the_user_has_it(hub, cards, tmp_path):
+    card = json.loads((cards / "tiny.json").read_text())
+    (cards / "tiny.json").write_text(json.dumps({**card, "tokenizer": "world"}))
+    vocabulary = tmp_path / "rwkv_vocab_v20230424.txt"
+    vocabulary.touch()
+    done = pull(hub.environment(tmp_path, WKV_CARDS=cards, WKV_TOKENIZERS=tmp_path), "tiny")
+    assert done.stdout.splitlines()[-1] == str(vocabulary), done.stderr
+
+
 def test_pull_fails_with_one_line(hub, cards, tmp_path):
     offline = hub.environment(tmp_path, WKV_CARDS=cards, WKV_OFFLINE=1)
     for name, text in (("tiny", "not in the cache"), ("nobody", "no model of this name")):

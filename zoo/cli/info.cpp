@@ -107,7 +107,8 @@ std::string as_text(const zoo::Card& card, const ordered_json& fetched) {
   lines.add("family", card.family);
   lines.add("task", card.task);
   if (card.parameters) lines.add("parameters", millions(*card.parameters));
-  if (!card.files.empty()) lines.add("repository", card.files[0].repository + " at " + card.files[0].revision);
+  if (!card.files.empty() && card.files[0].url.empty())
+    lines.add("repository", card.files[0].repository + " at " + card.files[0].revision);
   for (const auto& file : card.files) lines.add("file", of_file(file));
   for (const auto& file : fetched) {
     lines.add("fetched", fmt::format("{}, {} bytes, sha256 {}, commit {}", file["path"].get<std::string>(),
