@@ -266,8 +266,7 @@ void fuzz_packed_header(Input& input) {
   header.rows = input.byte() % 2 ? rows : input.number();
   auto* const bytes = reinterpret_cast<uint8_t*>(&header);
   for (int count = input.byte() % 3; count > 0; --count) bytes[input.byte() % sizeof header] = input.byte();
-  const int64_t row_bytes = 16 * input.number();
-  std::vector<uint8_t> row(static_cast<size_t>(std::clamp<int64_t>(row_bytes, 0, 4096)));
+  std::vector<uint8_t> row(std::max<size_t>(1, 4 * input.byte()));
   std::memcpy(row.data(), &header, std::min(row.size(), sizeof header));
   try {
     const PackedHeader found = packed_header("op", row.data(), rows, static_cast<int64_t>(row.size()));

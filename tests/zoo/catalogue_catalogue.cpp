@@ -2,6 +2,7 @@
 #include "catalogue/catalogue.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,12 +24,13 @@ using testing::IsEmpty;
 
 std::string card(const std::string& name, const std::string& alias, const std::string& description = "one") {
   return fmt::format(R"({{"name": "{}", "aliases": ["{}"], "description": "{}", "family": "rwkv4", "task": "t",
-                          "container": "pth", "verified": "tiny"}})",
+                          "source": {{"embedded": "x"}}, "container": "pth", "verified": "tiny"}})",
                      name, alias, description);
 }
 
 std::string data_card(const std::string& name, const std::string& description) {
-  return fmt::format(R"({{"name": "{}", "kind": "tokenizer", "description": "{}"}})", name, description);
+  return fmt::format(R"({{"name": "{}", "kind": "tokenizer", "description": "{}", "source": {{"embedded": "x"}}}})",
+                     name, description);
 }
 
 std::string embedded(const std::vector<std::string>& models) {
@@ -144,8 +146,9 @@ TEST(CatalogueOfTheLibrary, has_the_embedded_model_under_both_names) {
 
 TEST(CatalogueOfTheLibrary, has_data_files_with_sums) {
   for (const char* name : {"world", "gpt-neox-20b", "gpt2", "clip"}) {
-    ASSERT_TRUE(find_data("tokenizer", name)) << name;
-    for (const RemoteFile& file : find_data("tokenizer", name)->files) EXPECT_TRUE(file.sha256) << file.path;
+    const auto card = find_data("tokenizer", name);
+    ASSERT_TRUE(card) << name;
+    for (const RemoteFile& file : card->files) EXPECT_TRUE(file.sha256) << file.path;
   }
   EXPECT_TRUE(find_data("labels", "zero-shot"));
 }

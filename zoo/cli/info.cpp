@@ -49,7 +49,7 @@ ordered_json as_json(const zoo::Description& d) {
   return json;
 }
 
-std::string as_text(const zoo::Description& d) {
+std::string as_text(const zoo::Description& d, bool guessed_tokenizer) {
   Lines lines;
   lines.add("family", d.family);
   const auto config = ordered_json::parse(d.config_json);
@@ -59,7 +59,7 @@ std::string as_text(const zoo::Description& d) {
   lines.add("container", d.container);
   if (d.state_bytes > 0) lines.add("state", fmt::format("{} bytes a sequence", d.state_bytes));
   if (!d.tokenizer.empty()) {
-    lines.add("tokenizer", d.tokenizer + " (by the size of the vocabulary)");
+    lines.add("tokenizer", d.tokenizer + (guessed_tokenizer ? " (by the size of the vocabulary)" : ""));
   } else if (d.state_bytes > 0) {
     lines.add("tokenizer", std::string("unknown: name one with --tokenizer"));
   }
@@ -83,8 +83,9 @@ ordered_json fetched_files(const zoo::Card& card) {
 }
 
 std::string of_file(const zoo::RemoteFile& file) {
+  if (!file.size && !file.sha256) return file.path + ", whose size and sha256 show when it is fetched";
   return fmt::format("{}, {} bytes, sha256 {}", file.path, file.size ? std::to_string(*file.size) : "?",
-                     file.sha256.value_or("not known before it is fetched"));
+                     file.sha256.value_or("?"));
 }
 
 std::string of_figure(const zoo::Figure& figure) {
@@ -140,7 +141,9 @@ void run_info(const InfoArguments& arguments) {
   std::string text;
   if (card) text += as_text(*card, fetched);
   if (card && d) text += "\n";
-  if (d) text += as_text(*d);
+  if (d)
+    text += as_text(
+        *d, /*guessed_tokenizer=*/(!card || card->tokenizer.empty()) && d->tokenizer.find('/') == std::string::npos);
   print(text);
 }
 

@@ -33,9 +33,13 @@ void run_pull(const PullArguments& arguments) {
   nlohmann::ordered_json files = nlohmann::ordered_json::array();
   for (const zoo::RemoteFile& file : files_of(*card)) {
     const std::string path = zoo::fetch(file, progress).string();
-    if (!arguments.json) print(path + "\n");
-    if (const auto found = zoo::fetched(file); arguments.json && found) {
-      files.push_back({{"path", path}, {"size", found->size}, {"sha256", found->sha256}});
+    if (!arguments.json) {
+      print(path + "\n");
+      continue;
+    }
+    files.push_back({{"path", path}});
+    if (const auto found = zoo::fetched(file)) {
+      files.back().update({{"size", found->size}, {"sha256", found->sha256}});
       if (!found->commit.empty()) files.back()["commit"] = found->commit;
     }
   }
