@@ -47,16 +47,15 @@ def compile_traced(traced: str | os.PathLike, path: str | os.PathLike) -> None:
     module = torch.jit.load(traced, _extra_files=files)
     description = json.loads(files["wkv.json"])
     compiled = {name: _compile(*graph, description) for name, graph in _graphs(module, description).items()}
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".tmp.pt2")
+    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp.pt2"
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with open(temporary, "x+b") as file:
             package_aoti(file, compiled)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
