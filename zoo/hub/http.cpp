@@ -64,6 +64,7 @@ struct Http::Transfer {
   Begin begin = {};
   Receive receive = {};
 
+  void* handle = nullptr;  // libcurl's
   HttpResponse response = {};
   size_t header_bytes = 0;
   bool begun = false;
@@ -114,8 +115,6 @@ struct Http::Transfer {
       return false;
     }
   }
-
-  void* handle = nullptr;
 };
 
 std::string HttpResponse::header(const std::string& name) const {
