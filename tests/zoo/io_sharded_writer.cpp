@@ -11,7 +11,7 @@ namespace {
 // Tensors of 40 bytes each, a, b, c, ..., and the names of the files that they make.
 std::set<std::string> sharded_files(const std::filesystem::path& folder, int count, uint64_t shard_bytes) {
   std::vector<zoo::LazyTensor> tensors;
-  for (int i = 0; i < count; ++i) tensors.push_back(zoo::lazy(std::string(1, char('a' + i)), at::full({10}, static_cast<float>(i))));
+  for (int i = 0; i < count; ++i) tensors.push_back(zoo::lazy(std::string(1, char('a' + i)), at::full({10}, i, at::kFloat)));
   zoo::write_sharded(folder, std::move(tensors), {{"format", "pt"}}, shard_bytes);
   std::set<std::string> names;
   for (const auto& file : std::filesystem::directory_iterator(folder)) names.insert(file.path().filename().string());
@@ -35,7 +35,7 @@ TEST(ShardedWriter, what_does_not_fit_is_divided_and_comes_back_whole) {
     EXPECT_EQ(source.metadata, (std::map<std::string, std::string>{{"format", "pt"}}));
     for (int i = 0; i < 5; ++i) {
       const at::Tensor found = zoo::as_tensor(*source.find(std::string(1, char('a' + i))));
-      EXPECT_TRUE(at::equal(found, at::full({10}, static_cast<float>(i))));
+      EXPECT_TRUE(at::equal(found, at::full({10}, i, at::kFloat)));
     }
   }
 }
