@@ -8,7 +8,7 @@
 
 #include <memory>
 
-#include "support/data.h"
+#include "support/fixture.h"
 #include "wkv/error.h"
 #include "wkv/models/vision_model.h"
 #include "wkv/models/vrwkv_segmenter.h"

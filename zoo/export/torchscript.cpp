@@ -57,8 +57,7 @@ void require_fixed_shapes(const models::LanguageModel& model, const models::Stat
     if (models::State::grows(entry.name))
       refuse(model, fmt::format("its state's {} grows with every token, and a graph's tensors do not", entry.name));
   }
-  const auto* rrwkv = dynamic_cast<const models::RRWKVImpl*>(&model);
-  if (rrwkv && rrwkv->options().interval > 0)
+  if (dynamic_cast<const models::RRWKVImpl*>(&model))
     refuse(model, "which token ends a segment depends on the state's pos, and a graph is the same for all");
 }
 
