@@ -26,7 +26,7 @@ void print_report(const zoo::ConvertReport& report, const std::string& output) {
                fmt::join(report.overflowed, ", "));
   }
   for (const auto& [key, value] : report.unwritten_metadata)
-    fmt::print(stderr, "wkv: note: {}: a .pth has no place for {}: give it with --config: {}\n", output, key, value);
+    fmt::print(stderr, "wkv: note: {}: a .pth has no place for {} = {}: say it with --config\n", output, key, value);
 }
 
 }  // namespace
@@ -76,6 +76,7 @@ void add_convert(CLI::App& app) {
         throw CLI::ValidationError(option->get_name(), "only with --to " + target);
     }
     set_dtype(given, arguments->dtype);
+    given.progress = show_downloads();
     given.progress = show_downloads();
     print_report(zoo::convert(arguments->input, arguments->output, given), arguments->output);
   });

@@ -84,8 +84,7 @@ struct ConvertReport {
   std::string family;
   int64_t parameters = 0, added_parameters = 0;  // of the source; of the result beyond them
   std::vector<std::string> overflowed;           // tensors with finite values that the dtype asked for has as infinite
-  // What the model must be told beside its tensors and a .pth has no place for: keys of LoadOptions::config, or all of
-  // them in JSON as "config".
+  // What safetensors' metadata would tell of the model, and a .pth has no place for: LoadOptions::config must say it.
   std::map<std::string, std::string> unwritten_metadata;
 };
 
