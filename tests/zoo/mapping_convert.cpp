@@ -212,10 +212,14 @@ TEST_F(Convert, outputs_that_contradict_the_target_are_refused) {
   const struct {
     const char *output, *to, *quantize, *message;
   } cases[] = {
-      {"a.bin", "", "", "end in .safetensors or .pth"},   {"a.pth", "safetensors", "", "end in .safetensors"},
-      {"a.safetensors", "upstream", "", "end in .pth"},   {"a.pth", "hf", "", "be that of a folder"},
-      {"a.safetensors", "hf", "", "be that of a folder"}, {"a", "", "", "end in .safetensors or .pth"},
-      {"a.pth", "", "int8", "is not made in int8"},       {"a", "hf", "int4", "is not made in int4"},
+      {"a.bin", "", "", "end in .safetensors or .pth"},
+      {"a.pth", "safetensors", "", "end in .safetensors"},
+      {"a.safetensors", "upstream", "", "end in .pth"},
+      {"a.pth", "hf", "", "be that of a folder"},
+      {"a.safetensors", "hf", "", "be that of a folder"},
+      {"a", "", "", "end in .safetensors or .pth"},
+      {"a.pth", "", "int8", "files of the same model are made in int8"},
+      {"a", "hf", "int4", "files of the same model are made in int4"},
   };
   for (const auto& c : cases) {
     output = (folder / c.output).string();
