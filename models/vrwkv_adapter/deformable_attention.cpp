@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "layers/constant.h"
 #include "layers/precision.h"
 #include "wkv/ops.h"
 
@@ -55,10 +56,10 @@ at::Tensor DeformableAttention::forward(const at::Tensor& query, const MapSizes&
   // In fp32: a half type does not resolve half a place of a large map.
   const at::Tensor offsets =
       at_least_float(sampling_offsets->forward(query)).view({batch, queries, heads, levels, points, 2});
-  const at::Tensor scale = at::tensor(widths_and_heights, offsets.options()).view({levels, 1, 2});
+  const at::Tensor scale = constant(widths_and_heights, offsets.options()).view({levels, 1, 2});
   const at::Tensor locations = centres(query_maps, offsets.options()).view({queries, 1, 1, 1, 2}) + offsets / scale;
-  const at::Tensor seen = ops::ms_deform_attn(value, at::tensor(shapes, at::kLong).view({levels, 2}),
-                                              at::tensor(starts, at::kLong), locations, weights);
+  const at::Tensor seen = ops::ms_deform_attn(value, constant(shapes, at::kLong).view({levels, 2}),
+                                              constant(starts, at::kLong), locations, weights);
   return output_proj->forward(seen);
 }
 

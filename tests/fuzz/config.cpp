@@ -2,6 +2,12 @@
 #include "fuzz_text.h"
 #include "mapping/checkpoint.h"
 
+// Of what stands beside it in its file, and is not called here.
+namespace wkv::zoo {
+std::string dtype_name(c10::ScalarType) { std::abort(); }
+QuantizedMatrix quantized_matrix(const TensorEntry&, const std::string&) { std::abort(); }
+}  // namespace wkv::zoo
+
 namespace {
 
 using wkv::zoo::Config;

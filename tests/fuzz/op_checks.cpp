@@ -52,24 +52,26 @@ class Input {
   size_t size_, at_ = 0;
 };
 
-// An argument: a letter for each dimension, and its kind of dtype. Letters: R is the number of states, S + 1 (where
-// cu_seqlens is given) or B; Z the length of cu_seqlens; F and G the features of based; digits are themselves.
+// An argument: a letter for each dimension, and its kind of dtype. Letters: Z is the length of cu_seqlens; R the number
+// of states, Z - 1 or, without cu_seqlens, B; F and G the features of based; digits are themselves; * at the beginning
+// is any number of dimensions.
 struct Argument {
   std::string letters;
-  enum Kind { sequence, parameter, state, index, packed } kind = sequence;
+  enum Kind { sequence, parameter, weight, state, index, bounds, packed } kind = sequence;
   bool optional = false;
 };
 
 ScalarType expected_dtype(Argument::Kind kind, ScalarType sequences) {
-  if (kind == Argument::index) return ScalarType::Long;
+  if (kind == Argument::index || kind == Argument::bounds) return ScalarType::Long;
   if (kind == Argument::packed) return ScalarType::Byte;
   if (kind == Argument::state && sequences != ScalarType::Double) return ScalarType::Float;
   return sequences;
 }
 
 bool fits(Argument::Kind kind, ScalarType dtype, ScalarType sequences) {
-  if (kind == Argument::parameter && dtype == ScalarType::Float) return true;
-  if (kind == Argument::index && dtype == ScalarType::Int) return true;
+  if ((kind == Argument::parameter || kind == Argument::weight) && dtype == ScalarType::Float) return true;
+  if (kind == Argument::weight && (dtype == ScalarType::BFloat16 || dtype == ScalarType::Half)) return true;
+  if (kind == Argument::bounds && dtype == ScalarType::Int) return true;
   return dtype == expected_dtype(kind, sequences);
 }
 
@@ -89,17 +91,15 @@ struct Call {
   void (*check)(const std::vector<Optional>& tensors, Input& input);
 };
 
-// "BTHN s, HN p, RHMN t?, ...": the letters, the kind (sequence, parameter, staTe, index, packed), whether it may be
-// left out. One of the length Z packs the sequences.
+// "BTHN s, HN p, RHMN t?, ...": the letters, the kind (sequence, parameter, weight, staTe, index, cu_seqlens' bounds,
+// packed Bytes), whether it may be left out.
 std::vector<Argument> parse(const std::string& text) {
   std::vector<Argument> arguments;
   std::istringstream parts(text);
   for (std::string letters, kind; parts >> letters >> kind;) {
-    const std::map<char, Argument::Kind> kinds = {{'s', Argument::sequence},
-                                                  {'p', Argument::parameter},
-                                                  {'t', Argument::state},
-                                                  {'i', Argument::index},
-                                                  {'b', Argument::packed}};
+    const std::map<char, Argument::Kind> kinds = {
+        {'s', Argument::sequence}, {'p', Argument::parameter}, {'w', Argument::weight}, {'t', Argument::state},
+        {'i', Argument::index},    {'c', Argument::bounds},    {'b', Argument::packed}};
     arguments.push_back({letters, kinds.at(kind[0]), kind.find('?') != kind.npos});
   }
   return arguments;
@@ -109,25 +109,25 @@ constexpr Decay kDecays[] = {Decay::kPerToken, Decay::kConstant};
 
 // clang-format off
 const Call kCalls[] = {
-  {"C p, C p, BTC s, BTC s, R3C t?, Z i?", [](const auto& t, Input&) { check_wkv4("op", *t[0], *t[1], *t[2], *t[3], t[4], t[5]); }},
+  {"C p, C p, BTC s, BTC s, R3C t?, Z c?", [](const auto& t, Input&) { check_wkv4("op", *t[0], *t[1], *t[2], *t[3], t[4], t[5]); }},
   {"C p, C p, BC s, BC s, P3C t, B i", [](const auto& t, Input&) { check_wkv4_decode("op", *t[0], *t[1], *t[2], *t[3], *t[4], *t[5]); }},
-  {"BTHN s, BTHN s, BTHM s, HN p, HN p, RHMN t?, Z i?", [](const auto& t, Input&) { check_wkv6("op", kDecays[1], *t[0], *t[1], *t[2], *t[3], *t[4], t[5], t[6]); }},
-  {"BTHN s, BTHN s, BTHM s, BTHN p, HN p, RHMN t?, Z i?", [](const auto& t, Input&) { check_wkv6("op", kDecays[0], *t[0], *t[1], *t[2], *t[3], *t[4], t[5], t[6]); }},
+  {"BTHN s, BTHN s, BTHM s, HN p, HN p, RHMN t?, Z c?", [](const auto& t, Input&) { check_wkv6("op", kDecays[1], *t[0], *t[1], *t[2], *t[3], *t[4], t[5], t[6]); }},
+  {"BTHN s, BTHN s, BTHM s, BTHN p, HN p, RHMN t?, Z c?", [](const auto& t, Input&) { check_wkv6("op", kDecays[0], *t[0], *t[1], *t[2], *t[3], *t[4], t[5], t[6]); }},
   {"BHN s, BHN s, BHM s, BHN p, HN p, PHMN t, B i", [](const auto& t, Input&) { check_wkv6_decode("op", kDecays[0], *t[0], *t[1], *t[2], *t[3], *t[4], *t[5], *t[6]); }},
   {"BTHN s, BTHN s, BTHM s, BTHN p, HN p", [](const auto& t, Input&) { check_bi_wkv6("op", *t[0], *t[1], *t[2], *t[3], *t[4]); }},
-  {"BTHN s, BTHN p, BTHN s, BTHM s, BTHN s, BTHN s, RHMN t?, Z i?", [](const auto& t, Input&) { check_wkv7("op", *t[0], *t[1], *t[2], *t[3], *t[4], *t[5], t[6], t[7]); }},
+  {"BTHN s, BTHN p, BTHN s, BTHM s, BTHN s, BTHN s, RHMN t?, Z c?", [](const auto& t, Input&) { check_wkv7("op", *t[0], *t[1], *t[2], *t[3], *t[4], *t[5], t[6], t[7]); }},
   {"BHN s, BHN p, BHN s, BHM s, BHN s, BHN s, PHMN t, B i", [](const auto& t, Input&) { check_wkv7_decode("op", *t[0], *t[1], *t[2], *t[3], *t[4], *t[5], *t[6], *t[7]); }},
-  {"BTHd s, BTHd s, BTHv s, RHvF t?, RHF t?, Z i?", [](const auto& t, Input&) { check_based_linear_attention("op", *t[0], *t[1], *t[2], t[3], t[4], t[5]); }},
+  {"BTHd s, BTHd s, BTHv s, RHvF t?, RHF t?, Z c?", [](const auto& t, Input&) { check_based_linear_attention("op", *t[0], *t[1], *t[2], t[3], t[4], t[5]); }},
   {"BHd s, BHd s, BHv s, PHGv t, PHG t, B i", [](const auto& t, Input&) { check_based_decode("op", *t[0], *t[1], *t[2], *t[3], *t[4], *t[5]); }},
-  {"BTC s, C1K p, C p?, RCK t?, Z i?", [](const auto& t, Input&) { check_short_conv("op", *t[0], *t[1], t[2], t[3], t[4]); }},
-  {"BTHD s, BTHD s, BTHD s, RPHD s?, RPHD s?, R i?, Z i?", [](const auto& t, Input& input) {
+  {"BTC s, C1K p, C p?, RCK t?, Z c?", [](const auto& t, Input&) { check_short_conv("op", *t[0], *t[1], t[2], t[3], t[4]); }},
+  {"BTHD s, BTHD s, BTHD s, RPHD s?, RPHD s?, R i?, Z c?", [](const auto& t, Input& input) {
      const int64_t keys_back = input.number();
      check_sliding_window_attention("op", *t[0], *t[1], *t[2], keys_back, t[3], t[4], t[5], t[6]);
      require(keys_back >= 0 && keys_back < INT32_MAX + int64_t{1} && t[3].has_value() == t[4].has_value());
    }},
   {"C p, C p, BTC s, BTC s", [](const auto& t, Input& input) { check_bi_wkv("op", *t[0], *t[1], *t[2], *t[3], input.number()); }},
   {"BTHN p, HN p, HN p, BTHN s, BTHN s?, BTHN s?, BTHN s?, HN p?", [](const auto& t, Input&) { check_gated_head_norm("op", *t[0], *t[1], *t[2], *t[3], t[4], t[5], t[6], t[7], 1e-5); }},
-  {"BTC s, RC s, MC p, MBTC s?, Z i?", [](const auto& t, Input&) { check_mix_tokens("op", *t[0], *t[1], *t[2], t[3], t[4]); }},
+  {"BTC s, RC s, MC p, MBTC s?, Z c?", [](const auto& t, Input&) { check_mix_tokens("op", *t[0], *t[1], *t[2], t[3], t[4]); }},
   {"BTC s, MC p, MBTC s?", [](const auto& t, Input& input) {
      const int64_t height = input.number(), width = input.number(), shift = input.number(), head = input.number(), cls = input.number();
      check_mix_neighbours("op", *t[0], *t[1], t[2], height, width, 0.25, shift, head, cls);
@@ -136,12 +136,12 @@ const Call kCalls[] = {
      require(shift >= 0 && head >= 0 && (head == 0 || sizes[2] % head == 0));
    }},
   {"BSMD s, L2 i, L i, BQMLP2 p, BQMLP p", [](const auto& t, Input&) { check_ms_deform_attn("op", *t[0], *t[1], *t[2], *t[3], *t[4]); }},
-  {"BTK s, NK p, N p?", [](const auto& t, Input&) { check_thin_linear("op", *t[0], *t[1], t[2]); }},
-  {"BTK s, OX b, N p?", [](const auto& t, Input&) {
+  {"*K s, NK w, N p?", [](const auto& t, Input&) { check_thin_linear("op", *t[0], *t[1], t[2]); }},
+  {"*K s, OX b, N p?", [](const auto& t, Input&) {
      check_packed_linear("op", *t[0], *t[1], t[2]);
      require(!t[2] || t[2]->sizes()[0] == t[1]->sizes()[0] - 1);
    }},
-  {"BTC s", [](const auto& t, Input&) { check_squared_relu("op", *t[0]); }},
+  {"* s", [](const auto& t, Input&) { check_squared_relu("op", *t[0]); }},
 };
 // clang-format on
 
@@ -157,12 +157,16 @@ void require_consistent(const std::vector<Argument>& arguments, const std::vecto
     if (!tensors[i]) continue;
     const Argument& argument = arguments[i];
     const auto& sizes = tensors[i]->sizes();
-    require(sizes.size() == argument.letters.size());
-    for (size_t j = 0; j < sizes.size(); ++j)
-      require(found.emplace(argument.letters[j], sizes[j]).first->second == sizes[j]);
+    const bool any = argument.letters.starts_with('*');
+    const std::string letters = argument.letters.substr(any);
+    require(any ? sizes.size() >= letters.size() : sizes.size() == letters.size());
+    const size_t leading = sizes.size() - letters.size();
+    for (size_t j = leading; j < sizes.size(); ++j)
+      require(found.emplace(letters[j - leading], sizes[j]).first->second == sizes[j]);
     require(fits(argument.kind, tensors[i]->scalar_type(), first.scalar_type()));
     require(tensors[i]->device() == first.device() ||
-            (argument.kind == Argument::index && tensors[i]->device().type() == DeviceType::CPU));
+            ((argument.kind == Argument::index || argument.kind == Argument::bounds) &&
+             tensors[i]->device().type() == DeviceType::CPU));
   }
   Sizes derived = found;
   derive(derived, packed);
@@ -206,7 +210,7 @@ void fuzz_call(Input& input) {
   std::vector<bool> given;
   for (const Argument& argument : arguments) {
     given.push_back(!argument.optional || input.byte() % 2);
-    packed |= given.back() && argument.letters == "Z";
+    packed |= given.back() && argument.kind == Argument::bounds;
   }
   Sizes sizes;
   for (const Argument& argument : arguments)
@@ -266,8 +270,7 @@ void fuzz_packed_header(Input& input) {
   header.rows = input.byte() % 2 ? rows : input.number();
   auto* const bytes = reinterpret_cast<uint8_t*>(&header);
   for (int count = input.byte() % 3; count > 0; --count) bytes[input.byte() % sizeof header] = input.byte();
-  const int64_t row_bytes = 16 * input.number();
-  std::vector<uint8_t> row(static_cast<size_t>(std::clamp<int64_t>(row_bytes, 0, 4096)));
+  std::vector<uint8_t> row(std::max<size_t>(1, 4 * input.byte()));
   std::memcpy(row.data(), &header, std::min(row.size(), sizeof header));
   try {
     const PackedHeader found = packed_header("op", row.data(), rows, static_cast<int64_t>(row.size()));

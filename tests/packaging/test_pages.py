@@ -89,3 +89,11 @@ def test_names_of_checkpoints_are_in_the_catalogue(page):
 def test_python_parses(page):
     for block in blocks(page, "python"):
         ast.parse(block)
+
+
+def test_every_key_of_a_card_is_explained():
+    schema = json.loads((ROOT / "zoo/cards/schema/card.schema.json").read_text())["$defs"]
+    section = (ROOT / "docs/adding.md").read_text().split("## A checkpoint")[1]
+    explained = set(re.findall(r"`(\w+)`", section))
+    for kind in ("model", "data", "source", "file", "figure"):
+        assert set(schema[kind]["properties"]) - {"embedded"} <= explained, kind

@@ -40,8 +40,8 @@ class Run:
 
 
 class HubClient:
-    def __init__(self):
-        self.process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}, text=True)
+    def __init__(self, **environment):
+        self.process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
         self.answers = tempfile.TemporaryDirectory()
         os.chmod(self.answers.name, 0o755)
 

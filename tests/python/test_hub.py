@@ -2,10 +2,11 @@
 import hashlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from hub_client import MODEL, SMALL, assert_is, client, hub, only_reader  # noqa: F401 (fixtures)
+from hub_client import HubClient, MODEL, SMALL, assert_is, client, hub, only_reader  # noqa: F401 (fixtures)
 
 NOBODY = 65534
 
@@ -191,6 +192,15 @@ def test_a_gated_repository_says_what_it_needs(client, hub, tmp_path, token, adv
     assert len(hub.requests) == 1
 
 
+@pytest.mark.parametrize("name, value", [
+    ("HF_TOKEN", "two\nlines"), ("HF_HUB_DOWNLOAD_TIMEOUT", "soon"), ("HF_HUB_DOWNLOAD_TIMEOUT", "-1"), ("WKV_RETRY_DELAY", "nan"),
+    ("HF_ENDPOINT", "hub"), ("HF_ENDPOINT", "ftp://hub"),
+])
+def test_a_variable_that_makes_no_sense_is_named(client, hub, tmp_path, name, value):
+    refused = client.fetch(hub.environment(tmp_path, **{name: value}), MODEL)
+    assert refused["error"] == "invalid_argument" and (name in refused["message"] or value in refused["message"])
+
+
 def test_a_proxy_is_used(client, hub, tmp_path):
     proxied = hub.environment(tmp_path, HF_ENDPOINT="http://hub.invalid", http_proxy=hub.url)
     assert_is(client.fetch(proxied, SMALL), hub.contents(SMALL))
@@ -219,6 +229,14 @@ def test_what_a_read_only_cache_lacks_is_refused_by_name(client, hub, tmp_path, 
     assert f"{tmp_path}/hf/hub" in refused["message"] and len(hub.transfers()) == 1
 
 
+def test_a_read_only_cache_is_used_for_another_name_of_its_commit(client, hub, tmp_path, not_root):
+    path = client.fetch(hub.environment(tmp_path), MODEL | {"revision": hub.commit("owner/name")})["path"]
+    with only_reader(tmp_path):
+        # It can't keep what `main` is, so only the fetch itself finds it.
+        assert client.fetch(hub.environment(tmp_path), MODEL, **not_root)["message"] == path
+    assert len(hub.transfers()) == 1
+
+
 def test_no_folder_for_a_cache_is_refused_by_name(client, hub, tmp_path):
     (tmp_path / "file").write_text("")
     refused = client.fetch(hub.environment(tmp_path, HF_HOME=tmp_path / "file"), MODEL)
@@ -234,3 +252,23 @@ def test_the_cache_may_be_on_another_file_system(client, hub, tmp_path):
         assert_is(client.fetch(hub.environment(tmp_path, HF_HOME=cache), MODEL), hub.contents(MODEL))
     finally:
         shutil.rmtree(cache, ignore_errors=True)
+
+
+@pytest.fixture
+def client_without_links(client, tmp_path):
+    """As on a file system that knows no symbolic links."""
+    if not shutil.which("cc"):
+        pytest.skip("there is no C compiler to take symlink() away with")
+    (tmp_path / "links.c").write_text("#include <errno.h>\nint symlink(const char *a, const char *b) { errno = EPERM; return -1; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-w", "-o", tmp_path / "links.so", tmp_path / "links.c"], check=True)
+    without_links = HubClient(LD_PRELOAD=str(tmp_path / "links.so"))
+    yield without_links
+    without_links.close()
+
+
+def test_a_cache_without_links_holds_the_file_itself(client_without_links, hub, tmp_path):
+    for _ in range(2):
+        result = client_without_links.fetch(hub.environment(tmp_path), MODEL)
+        assert_is(result, hub.contents(MODEL))
+    assert not os.path.islink(result["path"]) and len(hub.transfers()) == 1
+    assert result["sha256"] == hashlib.sha256(hub.contents(MODEL)).hexdigest()

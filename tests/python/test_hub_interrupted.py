@@ -25,20 +25,28 @@ def wait_until(happened):
         time.sleep(0.002)
 
 
+def size_of(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # renamed meanwhile
+        return 0
+
+
 def test_kills_at_random_moments_leave_nothing_wrong_and_the_next_run_goes_on(client, hub, tmp_path):
     model, moment = hub.folder / "owner/name/model.pth", random.Random(1)
     model.write_bytes(os.urandom(60_000))
     hub.misbehave(slow(1_000_000), times=-1, path=CDN)
-    started = time.monotonic()
-    client.fetch(hub.environment(tmp_path / "whole"), MODEL)
-    duration = time.monotonic() - started
     homes, resumed = 0, 0
     for kill in range(KILLS):
         home = tmp_path / str(homes)
         left = [path.stat().st_size for path in incomplete_files(home)]
         begun = len(hub.transfers())
         run = client.start(hub.environment(home), MODEL)
-        time.sleep(moment.uniform(0, duration))
+        if kill % 2:
+            time.sleep(moment.uniform(0, 0.1))
+        else:
+            enough = moment.randint(sum(left), 60_000)
+            wait_until(lambda: visible_files(home) or any(size_of(path) >= enough for path in incomplete_files(home)))
         run.kill()
         run.wait()
         seen = visible_files(home)
@@ -56,7 +64,7 @@ def test_kills_at_random_moments_leave_nothing_wrong_and_the_next_run_goes_on(cl
 def test_ctrl_c_keeps_what_came(client, hub, tmp_path):
     hub.misbehave(slow(100_000), path=CDN)
     run = client.start(hub.environment(tmp_path), MODEL)
-    wait_until(lambda: any(path.stat().st_size for path in incomplete_files(tmp_path)))
+    wait_until(lambda: any(map(size_of, incomplete_files(tmp_path))))
     run.kill(signal.SIGINT)
     assert run.wait() == signal.SIGINT and not visible_files(tmp_path)
     kept = incomplete_files(tmp_path)[0].stat().st_size
@@ -82,7 +90,7 @@ def test_threads_of_one_process_transfer_once(client, hub, tmp_path):
 def test_who_waits_goes_on_where_a_killed_process_was(client, hub, tmp_path):
     hub.misbehave(slow(200_000), path=CDN)
     first = client.start(hub.environment(tmp_path), MODEL)
-    wait_until(lambda: any(path.stat().st_size for path in incomplete_files(tmp_path)))
+    wait_until(lambda: any(map(size_of, incomplete_files(tmp_path))))
     second = client.start(hub.environment(tmp_path), MODEL)
     wait_until(lambda: len([request for request in hub.requests if request.method == "HEAD"]) == 2)
     first.kill()
@@ -125,7 +133,7 @@ def test_a_disk_that_becomes_full_keeps_what_came(client, hub, small_disk, tmp_p
     (hub.folder / "owner/name/model.pth").write_bytes(contents)
     hub.misbehave(slow(200_000), path=CDN)
     run = client.start(hub.environment(small_disk), MODEL)
-    wait_until(lambda: any(path.stat().st_size for path in incomplete_files(small_disk)))
+    wait_until(lambda: any(map(size_of, incomplete_files(small_disk))))
     with contextlib.suppress(OSError):
         (small_disk / "filler").write_bytes(bytes(128 << 10))
     refused = run.result()

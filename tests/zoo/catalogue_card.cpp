@@ -97,6 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
         RefusedCard{"a_repository_upwards", "/source/repository", "../x", "source.repository must be owner/name"},
         RefusedCard{"a_revision_upwards", "/source/revision", "a/../b", "source.revision must be"},
         RefusedCard{"files_that_are_no_list", "/files", 1, "files must be a list"},
+        RefusedCard{"no_files", "/files", ordered_json::array(), "files must be a list of at least one"},
         RefusedCard{"a_file_that_is_no_object", "/files/0", "tiny.pth", "files[0] must be a JSON object"},
         RefusedCard{"a_figure_without_a_value", "/figures/0/value", "good", "figures[0].value must be a number"},
         RefusedCard{"a_text_that_moves_the_cursor", "/description", "\x1b[2J", "description must be text without"}),

@@ -2,6 +2,7 @@
 #include "catalogue/catalogue.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,12 +24,13 @@ using testing::IsEmpty;
 
 std::string card(const std::string& name, const std::string& alias, const std::string& description = "one") {
   return fmt::format(R"({{"name": "{}", "aliases": ["{}"], "description": "{}", "family": "rwkv4", "task": "t",
-                          "container": "pth", "verified": "tiny"}})",
+                          "source": {{"embedded": "x"}}, "container": "pth", "verified": "tiny"}})",
                      name, alias, description);
 }
 
 std::string data_card(const std::string& name, const std::string& description) {
-  return fmt::format(R"({{"name": "{}", "kind": "tokenizer", "description": "{}"}})", name, description);
+  return fmt::format(R"({{"name": "{}", "kind": "tokenizer", "description": "{}", "source": {{"embedded": "x"}}}})",
+                     name, description);
 }
 
 std::string embedded(const std::vector<std::string>& models) {

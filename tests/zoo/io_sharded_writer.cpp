@@ -11,7 +11,8 @@ namespace {
 // Tensors of 40 bytes each, a, b, c, ..., and the names of the files that they make.
 std::set<std::string> sharded_files(const std::filesystem::path& folder, int count, uint64_t shard_bytes) {
   std::vector<zoo::LazyTensor> tensors;
-  for (int i = 0; i < count; ++i) tensors.push_back(zoo::lazy(std::string(1, char('a' + i)), at::full({10}, i, at::kFloat)));
+  for (int i = 0; i < count; ++i)
+    tensors.push_back(zoo::lazy(std::string(1, char('a' + i)), at::full({10}, i, at::kFloat)));
   zoo::write_sharded(folder, std::move(tensors), {{"format", "pt"}}, shard_bytes);
   std::set<std::string> names;
   for (const auto& file : std::filesystem::directory_iterator(folder)) names.insert(file.path().filename().string());

@@ -66,7 +66,7 @@ void try_to_load(const std::filesystem::path& path, const zoo::LoadOptions& opti
 class DamagedModel : public testing::TestWithParam<const char*> {
  protected:
   DamagedModel() : weights_(weights_of(path(".safetensors"))), options_{.config = path(".json").string()} {}
-  static std::filesystem::path path(const std::string& suffix) { return data(GetParam() + suffix); }
+  static std::filesystem::path path(const std::string& suffix) { return test::data(GetParam() + suffix); }
 
   ScratchFolder folder_;
   RawTensors weights_;
@@ -129,8 +129,8 @@ INSTANTIATE_TEST_SUITE_P(Families, DamagedModel,
                                          "multi_temporal_rwkv/lm_p3_ffnpre", "rrwkv/lm_s4",
                                          "vrwkv/small_postnorm_layerscale_32x32", "vrwkv6/tiny_prenorm_hd16_32x32",
                                          "rwkv_clip/tiny_cls"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& family) {
+                           std::string name = family.param;
                            std::ranges::replace(name, '/', '_');
                            return name;
                          });

@@ -111,6 +111,14 @@ TEST_F(Load, a_configuration_that_contradicts_the_shapes_is_refused) {
   EXPECT_THAT(error({.config = "no-such-config.json"}), HasSubstr("no-such-config.json"));
 }
 
+// Values of JSON are copied by recursion, for which a stack has no room.
+TEST_F(Load, a_configuration_that_is_too_deep_or_too_long_is_refused) {
+  constexpr int kDeep = 200'000;
+  const std::string deep = std::string(kDeep, '[') + std::string(kDeep, ']');
+  EXPECT_THAT(error({.config = R"({"config": {"own": )" + deep + "}}"}), HasSubstr("nested deeper than 32 levels"));
+  EXPECT_THAT(error({.config = "{" + std::string(3 << 20, ' ') + "}"}), HasSubstr("too long for a configuration"));
+}
+
 TEST_F(Load, relatives_are_refused_by_name) {
   const std::vector<std::pair<const char*, const char*>> cases = {
       {"blocks.0.ffn.s_emb.weight", "rwkv7a"}, {"blocks.0.qkv.qq.weight", "rwkv7b"}, {"_strategy", "Python package"}};

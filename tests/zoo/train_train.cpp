@@ -170,5 +170,12 @@ TEST(Train, a_vocabulary_smaller_than_the_tokenizers_is_refused) {
   EXPECT_THAT([&] { run(config); }, testing::ThrowsMessage<Error>(HasSubstr("model.vocab must be at least")));
 }
 
+TEST(Train, a_based_model_without_all_its_kinds_of_layers_is_refused) {
+  auto config = tiny_run("based");
+  config.model.family = "based";
+  config.model.layers = 2;
+  EXPECT_THAT([&] { run(config); }, testing::ThrowsMessage<Error>(HasSubstr("at least 3 of them, got 2")));
+}
+
 }  // namespace
 }  // namespace wkv::zoo

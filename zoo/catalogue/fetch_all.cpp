@@ -10,9 +10,10 @@ std::vector<std::filesystem::path> fetch_all(const std::vector<RemoteFile>& file
   return paths;
 }
 
-std::vector<std::filesystem::path> fetch_data(std::string_view kind, std::string_view name) {
+std::vector<std::filesystem::path> fetch_data(std::string_view kind, std::string_view name,
+                                              const FetchProgress& progress) {
   const auto card = find_data(kind, name);
-  return card ? fetch_all(card->files) : std::vector<std::filesystem::path>();
+  return card ? fetch_all(card->files, progress) : std::vector<std::filesystem::path>();
 }
 
 }  // namespace wkv::zoo

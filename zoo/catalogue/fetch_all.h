@@ -12,6 +12,7 @@ namespace wkv::zoo {
 std::vector<std::filesystem::path> fetch_all(const std::vector<RemoteFile>& files, const FetchProgress& progress = {});
 
 // Those of the catalogue's data card; empty: there is no such card.
-std::vector<std::filesystem::path> fetch_data(std::string_view kind, std::string_view name);
+std::vector<std::filesystem::path> fetch_data(std::string_view kind, std::string_view name,
+                                              const FetchProgress& progress = {});
 
 }  // namespace wkv::zoo

@@ -30,8 +30,9 @@ bool is_path(const std::string& path) {
   return fs::status(path, ignored).type() != fs::file_type::not_found;
 }
 
-// Levenshtein's: the fewest letters to insert, remove or replace.
-size_t edit_distance(std::string_view a, std::string_view b) {
+// Levenshtein's, the fewest letters to insert, remove or replace: to the beginning of b that is nearest, because names
+// are often typed in part, then to the whole of it.
+std::pair<size_t, size_t> edit_distances(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);  // of a's first i letters, to each beginning of b
   std::iota(row.begin(), row.end(), size_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
@@ -41,7 +42,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
       diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
     }
   }
-  return row.back();
+  return {std::ranges::min(row), row.back()};
 }
 
 // The last part of a path, without the ending of a checkpoint: what the catalogue would call it.
@@ -58,12 +59,12 @@ std::string name_in(const std::string& path) {
 std::vector<std::string> nearest_names(const std::string& typed) {
   const std::string name = name_in(typed);
   if (name.empty() || name.size() > kLongestName) return {};
-  std::vector<std::pair<size_t, std::string>> near;
+  std::vector<std::pair<std::pair<size_t, size_t>, std::string>> near;
   for (const Card& card : list_models()) {
-    size_t distance = edit_distance(name, ascii_lower_case(card.name));
+    auto distances = edit_distances(name, ascii_lower_case(card.name));
     for (const std::string& alias : card.aliases)
-      distance = std::min(distance, edit_distance(name, ascii_lower_case(alias)));
-    if (2 * distance <= name.size()) near.emplace_back(distance, card.name);
+      distances = std::min(distances, edit_distances(name, ascii_lower_case(alias)));
+    if (2 * distances.first <= name.size()) near.emplace_back(distances, card.name);
   }
   std::ranges::sort(near);
   std::vector<std::string> names;

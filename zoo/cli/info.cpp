@@ -49,7 +49,7 @@ ordered_json as_json(const zoo::Description& d) {
   return json;
 }
 
-std::string as_text(const zoo::Description& d) {
+std::string as_text(const zoo::Description& d, bool guessed_tokenizer) {
   Lines lines;
   lines.add("family", d.family);
   const auto config = ordered_json::parse(d.config_json);
@@ -59,7 +59,7 @@ std::string as_text(const zoo::Description& d) {
   lines.add("container", d.container);
   if (d.state_bytes > 0) lines.add("state", fmt::format("{} bytes a sequence", d.state_bytes));
   if (!d.tokenizer.empty()) {
-    lines.add("tokenizer", d.tokenizer + " (by the size of the vocabulary)");
+    lines.add("tokenizer", d.tokenizer + (guessed_tokenizer ? " (by the size of the vocabulary)" : ""));
   } else if (d.state_bytes > 0) {
     lines.add("tokenizer", std::string("unknown: name one with --tokenizer"));
   }
@@ -83,8 +83,9 @@ ordered_json fetched_files(const zoo::Card& card) {
 }
 
 std::string of_file(const zoo::RemoteFile& file) {
+  if (!file.size && !file.sha256) return file.path + ", whose size and sha256 show when it is fetched";
   return fmt::format("{}, {} bytes, sha256 {}", file.path, file.size ? std::to_string(*file.size) : "?",
-                     file.sha256.value_or("not known before it is fetched"));
+                     file.sha256.value_or("?"));
 }
 
 std::string of_figure(const zoo::Figure& figure) {
@@ -106,7 +107,8 @@ std::string as_text(const zoo::Card& card, const ordered_json& fetched) {
   lines.add("family", card.family);
   lines.add("task", card.task);
   if (card.parameters) lines.add("parameters", millions(*card.parameters));
-  if (!card.files.empty()) lines.add("repository", card.files[0].repository + " at " + card.files[0].revision);
+  if (!card.files.empty() && card.files[0].url.empty())
+    lines.add("repository", card.files[0].repository + " at " + card.files[0].revision);
   for (const auto& file : card.files) lines.add("file", of_file(file));
   for (const auto& file : fetched) {
     lines.add("fetched", fmt::format("{}, {} bytes, sha256 {}, commit {}", file["path"].get<std::string>(),
@@ -140,7 +142,9 @@ void run_info(const InfoArguments& arguments) {
   std::string text;
   if (card) text += as_text(*card, fetched);
   if (card && d) text += "\n";
-  if (d) text += as_text(*d);
+  if (d)
+    text += as_text(
+        *d, /*guessed_tokenizer=*/(!card || card->tokenizer.empty()) && d->tokenizer.find('/') == std::string::npos);
   print(text);
 }
 

@@ -18,11 +18,12 @@ double seconds_since(SteadyClock::time_point start) {
 class DownloadBar {
  public:
   void advance_to(const zoo::RemoteFile& file, int64_t done, std::optional<int64_t> total) {
-    if (file.path != path_ || done < first_) {  // another file, or this one from its beginning
+    if (file.path != path_ || done < done_) {  // another file, or this one from its beginning
       path_ = file.path;
       first_ = done;
       start_ = SteadyClock::now();
     }
+    done_ = done;
     line_.show([&] { return text(done, total); });
     if (done == total) line_.clear();
   }
@@ -43,7 +44,7 @@ class DownloadBar {
   }
 
   std::string path_;
-  int64_t first_ = 0;
+  int64_t first_ = 0, done_ = 0;
   SteadyClock::time_point start_;
   LiveLine line_;
 };

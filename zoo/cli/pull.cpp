@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 #include "wkv/error.h"
 #include "wkv/zoo/catalogue.h"
+#include "wkv/zoo/tokenizer.h"
 
 namespace wkv::cli {
 namespace {
@@ -16,14 +17,6 @@ struct PullArguments {
   bool json = false;
 };
 
-// The card's own, and its tokenizer's.
-std::vector<zoo::RemoteFile> files_of(const zoo::Card& card) {
-  std::vector<zoo::RemoteFile> files = card.files;
-  if (const auto tokenizer = zoo::find_data("tokenizer", card.tokenizer))
-    files.insert(files.end(), tokenizer->files.begin(), tokenizer->files.end());
-  return files;
-}
-
 void run_pull(const PullArguments& arguments) {
   const auto card = zoo::find_card(arguments.name);
   if (!card) {
@@ -31,14 +24,18 @@ void run_pull(const PullArguments& arguments) {
   }
   const auto progress = show_downloads();
   nlohmann::ordered_json files = nlohmann::ordered_json::array();
-  for (const zoo::RemoteFile& file : files_of(*card)) {
-    const std::string path = zoo::fetch(file, progress).string();
-    if (!arguments.json) print(path + "\n");
-    if (const auto found = zoo::fetched(file); arguments.json && found) {
-      files.push_back({{"path", path}, {"size", found->size}, {"sha256", found->sha256}});
+  const auto add = [&](const std::filesystem::path& path) {
+    files.push_back({{"path", path.string()}});
+    if (!arguments.json) print(path.string() + "\n");
+  };
+  for (const zoo::RemoteFile& file : card->files) {
+    add(zoo::fetch(file, progress));
+    if (const auto found = zoo::fetched(file)) {
+      files.back().update({{"size", found->size}, {"sha256", found->sha256}});
       if (!found->commit.empty()) files.back()["commit"] = found->commit;
     }
   }
+  for (const auto& path : zoo::tokenizer_files(card->tokenizer, progress)) add(path);
   if (arguments.json) print(nlohmann::ordered_json{{"name", card->name}, {"files", files}}.dump(2) + "\n");
 }
 

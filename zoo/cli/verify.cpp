@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "catalogue/locate.h"
+#include "cli/progress.h"
 #include "cli/vision.h"
 #include "eval/lambada.h"
 #include "verify/checks.h"
@@ -45,7 +46,7 @@ Subject find_subject(const VerifyArguments& arguments) {
     return subject;
   }
   const auto card = zoo::card_of_file(model);
-  if (!card || card->files.empty()) {
+  if (!card || card->files.empty() || !std::filesystem::is_regular_file(model)) {
     throw Error(
         ErrorCode::not_found,
         fmt::format("{}: no card of the catalogue has a file of this name; `wkv list` shows what there is", model));
@@ -129,7 +130,9 @@ std::vector<zoo::Check> check_numbers(const VerifyArguments& arguments, const Su
   return checks;
 }
 
-void print_checks(const VerifyArguments& arguments, const zoo::Card& card, const std::vector<zoo::Check>& checks) {
+// complete: nothing is left to check.
+void print_checks(const VerifyArguments& arguments, const zoo::Card& card, const std::vector<zoo::Check>& checks,
+                  bool complete) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   std::string text;
   for (const zoo::Check& check : checks) {
@@ -141,7 +144,7 @@ void print_checks(const VerifyArguments& arguments, const zoo::Card& card, const
                         : check.passed && check.found == check.expected ? ""
                                                                         : fmt::format(", expected {}", check.expected));
   }
-  const bool passed = std::ranges::all_of(checks, &zoo::Check::passed);
+  const bool passed = complete && std::ranges::all_of(checks, &zoo::Check::passed);
   print(arguments.json ? json_line({{"model", arguments.model.model},
                                     {"card", card.name},
                                     {"passed", passed},
@@ -156,11 +159,11 @@ void run_verify(const VerifyArguments& arguments) {
   try {
     add(zoo::check_tensors(subject.card, zoo::describe(arguments.model.model, subject.options)));
     add(check_numbers(arguments, subject));
-  } catch (const Error& error) {  // what was found before it is told all the same
-    print_checks(arguments, subject.card, checks);
+  } catch (const Error&) {  // what was found before it is told all the same
+    print_checks(arguments, subject.card, checks, /*complete=*/false);
     throw;
   }
-  print_checks(arguments, subject.card, checks);
+  print_checks(arguments, subject.card, checks, /*complete=*/true);
   std::vector<std::string> failed;
   for (const zoo::Check& check : checks) {
     if (!check.passed) failed.push_back(check.what);

@@ -57,8 +57,7 @@ void require_fixed_shapes(const models::LanguageModel& model, const models::Stat
     if (models::State::grows(entry.name))
       refuse(model, fmt::format("its state's {} grows with every token, and a graph's tensors do not", entry.name));
   }
-  const auto* rrwkv = dynamic_cast<const models::RRWKVImpl*>(&model);
-  if (rrwkv && rrwkv->options().interval > 0)
+  if (dynamic_cast<const models::RRWKVImpl*>(&model))
     refuse(model, "which token ends a segment depends on the state's pos, and a graph is the same for all");
 }
 
@@ -155,6 +154,8 @@ Json add_image_methods(models::Model& model, ScriptModule& script, TraceSizes si
   auto* vision = dynamic_cast<models::VisionModel*>(&model);
   auto* clip = dynamic_cast<models::RWKVCLIPImpl*>(&model);
   const std::string preprocessing = vision ? vision->preprocessing() : clip->preprocessing();
+  if (sizes.image == 0 && preprocessing.empty())
+    throw Error(ErrorCode::invalid_argument, model.family() + ": takes images of many sizes: name one");
   if (sizes.image == 0) sizes.image = parse_pipeline(preprocessing).crop;
   if (vision) {
     add_vision_methods(*vision, script, sizes);

@@ -55,7 +55,8 @@ void require_valid(const RemoteFile& file) {
     refuse("sha256", "64 lower-case hexadecimal digits", *file.sha256);
   if (!file.url.empty()) {
     url_scheme(file.url);
-    if (!file.sha256) throw Error(ErrorCode::invalid_argument, fmt::format("{}: its sha256 must be known", file.url));
+    if (!file.sha256)
+      throw Error(ErrorCode::invalid_argument, fmt::format("{}: its sha256 must be known", without_secrets(file.url)));
     return;
   }
   const size_t slash = file.repository.find('/');

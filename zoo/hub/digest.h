@@ -5,10 +5,12 @@
 #include <string>
 #include <string_view>
 
+#include "wkv/export.h"
+
 namespace wkv::zoo {
 
 // Of bytes as they come.
-class Digest {
+class WKV_API Digest {
  public:
   explicit Digest(const char* algorithm);  // "SHA256", "SHA1"
   void update(std::string_view bytes);
@@ -19,8 +21,8 @@ class Digest {
 };
 
 // Throw wkv::Error where the file can't be read.
-std::string sha256_of_file(const std::filesystem::path& path);
-std::string git_blob_sha1_of_file(const std::filesystem::path& path);  // git's name for the contents
+WKV_API std::string sha256_of_file(const std::filesystem::path& path);
+WKV_API std::string git_blob_sha1_of_file(const std::filesystem::path& path);  // git's name for the contents
 
 bool is_lower_hex(std::string_view text, size_t digits);
 

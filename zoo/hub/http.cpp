@@ -37,6 +37,15 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
+std::string redirect_of(const HttpResponse& response) {
+  try {
+    return resolve_location(response.url, response.header("location"));
+  } catch (const Error& error) {
+    throw HttpError(ErrorCode::network, fmt::format("{}: redirects to {}", without_secrets(response.url), error.what()),
+                    false);
+  }
+}
+
 using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 
 void append(HeaderList& list, const std::string& line) {
@@ -55,6 +64,7 @@ struct Http::Transfer {
   Begin begin = {};
   Receive receive = {};
 
+  void* handle = nullptr;  // libcurl's
   HttpResponse response = {};
   size_t header_bytes = 0;
   bool begun = false;
@@ -105,8 +115,6 @@ struct Http::Transfer {
       return false;
     }
   }
-
-  void* handle = nullptr;
 };
 
 std::string HttpResponse::header(const std::string& name) const {
@@ -152,7 +160,8 @@ HttpResponse Http::perform(const std::string& url, bool with_token, Transfer& tr
   if (transfer.first > 0) set(CURLOPT_RANGE, range.c_str());
   set(CURLOPT_USERAGENT, "wkv/" WKV_VERSION);
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_BUFFERSIZE, kBufferBytes);
+  // A wish: libcurl refuses it where an earlier try has left a buffer in use.
+  curl_easy_setopt(handle_.get(), CURLOPT_BUFFERSIZE, kBufferBytes);
   set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(settings_.timeout.count()));
   set(CURLOPT_LOW_SPEED_LIMIT, kSlowBytesPerSecond);
   set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(settings_.timeout.count()));
@@ -186,7 +195,7 @@ HttpResponse Http::follow(std::string url, const std::string& final_header, Tran
       if (response.status != 416) check_status(response, with_token);
       return response;
     }
-    const std::string next = resolve_location(url, response.header("location"));
+    const std::string next = redirect_of(response);
     if (!final_header.empty() && !response.header(final_header).empty() && !same_origin(url, next)) return response;
     if (url_scheme(url) == "https" && url_scheme(next) != "https") {
       throw HttpError(ErrorCode::network,

@@ -96,6 +96,13 @@ fs::path fetch_from_hub(Http& http, const HubSettings& settings, const RemoteFil
   require_as_in_card(metadata, file);
   const CacheEntry entry(settings.hub_cache, file);
   const fs::path path = entry.snapshot(metadata.commit), blob = entry.blob(metadata.etag);
+  if (is_whole(path, file)) {
+    try {
+      entry.set_commit(metadata.commit);
+    } catch (const Error&) {  // in a cache that is only read, the server is asked each time
+    }
+    return path;
+  }
   make_folders(blob.parent_path());
   make_folders(entry.lock(metadata.etag).parent_path());
   const FileLock lock(entry.lock(metadata.etag));
@@ -135,11 +142,11 @@ std::optional<fs::path> cached(const RemoteFile& file) {
 fs::path fetch(const RemoteFile& file, const FetchProgress& progress) {
   if (const auto path = cached(file)) return *path;
   const HubSettings settings = hub_settings();
-  const std::string by_hand = fmt::format("; or put it at {}", place_of(settings, file).string());
+  const std::string by_hand =
+      fmt::format("; to go without the network, put it at {}", place_of(settings, file).string());
   if (settings.offline) {
-    throw Error(ErrorCode::offline,
-                fmt::format("{}: not in the cache, and HF_HUB_OFFLINE or WKV_OFFLINE is set: unset it{}", name_of(file),
-                            by_hand));
+    throw Error(ErrorCode::offline, fmt::format("{}: not in the cache, and HF_HUB_OFFLINE or WKV_OFFLINE is set{}",
+                                                name_of(file), by_hand));
   }
   Download job{.size = file.size, .sha256 = file.sha256.value_or(""), .retry_delay = settings.retry_delay};
   if (progress) job.progress = [&](int64_t done, std::optional<int64_t> total) { progress(file, done, total); };

@@ -11,19 +11,22 @@
 namespace wkv::zoo {
 namespace {
 
+[[noreturn]] void refuse_url(const std::string& url, const char* expected) {
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("{}: not a URL{}", printable(url.substr(0, url.find_first_of("?#"))), expected));
+}
+
 class ParsedUrl {
  public:
   explicit ParsedUrl(const std::string& url) : handle_(curl_url(), curl_url_cleanup) {
     set(CURLUPART_URL, url.c_str(), url);
     const std::string scheme = get(CURLUPART_SCHEME);
-    if (scheme != "http" && scheme != "https")
-      throw Error(ErrorCode::invalid_argument, fmt::format("{}: not a URL of http or https", printable(url)));
+    if (scheme != "http" && scheme != "https") refuse_url(url, " of http or https");
   }
 
   // A relative URL is resolved against the one before.
   void set(CURLUPart part, const char* value, const std::string& url) {
-    if (!handle_ || curl_url_set(handle_.get(), part, value, 0) != CURLUE_OK)
-      throw Error(ErrorCode::invalid_argument, fmt::format("{}: not a URL", printable(url)));
+    if (!handle_ || curl_url_set(handle_.get(), part, value, 0) != CURLUE_OK) refuse_url(url, "");
   }
 
   std::string get(CURLUPart part, unsigned flags = 0) const {

@@ -193,9 +193,10 @@ ConvertReport convert(const std::string& path, const std::string& output, const 
   Checkpoint& checkpoint = named.checkpoint;
   const std::string quantization = wanted_quantization(checkpoint, options.quantize, options.dtype);
   if (!quantization.empty() && (conversion || container != Container::safetensors)) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}: {} is not made in {}, only .safetensors files of the same model are", path, output,
-                            quantization));
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("{}: only .safetensors files of the same model are made in {}: convert first, then quantise", path,
+                    quantization));
   }
   const MatchedModel matched = named.match();
   ConvertReport report{.family = matched.family->name};

@@ -1,5 +1,6 @@
 // What a checkpoint holds: `wkv info`.
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <map>
 
@@ -42,7 +43,13 @@ std::string guess_tokenizer(int64_t vocab_size) {
 
 std::string tokenizer_of(const std::string& path_or_name, int64_t vocab_size) {
   const auto card = card_of(path_or_name);
-  return card && !card->tokenizer.empty() ? card->tokenizer : guess_tokenizer(vocab_size);
+  if (card && !card->tokenizer.empty()) return card->tokenizer;
+  for (const char* file : {"rwkv_vocab_v20230424.txt", "tokenizer.json"}) {
+    const std::filesystem::path path = std::filesystem::path(path_or_name) / file;
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(path, ignored)) return path.string();
+  }
+  return guess_tokenizer(vocab_size);
 }
 
 Description describe(const std::string& path_or_name, const LoadOptions& options) {

@@ -26,8 +26,8 @@ void from_hub_layout(Checkpoint& checkpoint, Config& config) {
   if (layout == hub_layouts().end()) {
     if (!checkpoint.has_prefix("model.layers.")) return;
     throw Error(ErrorCode::unsupported_format,
-                fmt::format("{}: a model of another package, of model_type {}: not supported, only rwkv6 and rwkv7 of "
-                            "flash-linear-attention are",
+                fmt::format("{}: another package's model (model_type {}): not supported, only flash-linear-attention's "
+                            "rwkv6 and rwkv7 without layers of attention are",
                             checkpoint.path(), config.text("model_type", "unknown")));
   }
   if (!checkpoint.quantization().empty()) {

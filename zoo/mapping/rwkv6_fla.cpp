@@ -58,7 +58,7 @@ constexpr const char* kTheirMixes[kMixes] = {"r", "w", "k", "v", "g"};          
 at::Tensor their_places() { return at::tensor({1, 2, 3, 0, 4}, at::kLong); }     // of upstream's mixes
 at::Tensor upstream_places() { return at::tensor({3, 0, 1, 2, 4}, at::kLong); }  // of theirs
 
-bool is_rwkv6_fla(const Checkpoint& file) { return file.has("model.layers.0.attn.x_proj.0.mu"); }
+bool is_rwkv6_fla(const Checkpoint& file) { return file.has_prefix("model.layers.0.attn.x_proj."); }
 
 // The values of a floating-point matrix, to copy: all its elements are in the file, so that a copy is no larger.
 at::Tensor matrix_to_copy(const Checkpoint& file, const std::string& name) {

@@ -51,7 +51,7 @@ constexpr HubName kRwkv7OfBlock[] = {
 
 constexpr HubNames kRwkv7Names = {kFlaBlocks, kFlaOfModel, kRwkv7OfBlock};
 
-bool is_rwkv7_fla(const Checkpoint& file) { return file.has("model.layers.0.attn.w_lora.lora.0.weight"); }
+bool is_rwkv7_fla(const Checkpoint& file) { return file.has_prefix("model.layers.0.attn.w_lora."); }
 
 // Older versions have the six mixes of a block in one tensor.
 void split_mixes(const Checkpoint& file, const std::string& name, int64_t block, const TensorEntry& entry,

@@ -1,5 +1,6 @@
 // RWKV-4 as the Python package transformers has it, and RWKV-5 and 6 as the code in their repositories on the hub does,
 // which was made from it: the published tensors under other names. Only the first is in the package, and is written.
+// That RWKV-5 leaves the norm behind its op at an eps of 1e-5; ours is the one that its tensors were trained with.
 #include "mapping/hub_layout.h"
 #include "mapping/hub_names.h"
 #include "mapping/rwkv_config.h"

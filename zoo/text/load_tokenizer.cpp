@@ -47,7 +47,7 @@ constexpr std::string_view kMergesSuffix = "merges.txt", kVocabularySuffix = "vo
 constexpr std::uintmax_t kMaxVocabularyBytes = 16 << 20;
 
 // The file, then, from the catalogue, those that belong to it.
-std::vector<fs::path> find_files(const NamedTokenizer& tokenizer) {
+std::vector<fs::path> find_files(const NamedTokenizer& tokenizer, const FetchProgress& progress) {
   std::vector<std::string> places;
   for (const fs::path& folder : data_folders("WKV_TOKENIZERS", "tokenizers")) {
     for (const std::string_view file : tokenizer.files) {
@@ -60,7 +60,7 @@ std::vector<fs::path> find_files(const NamedTokenizer& tokenizer) {
   const std::string missing = fmt::format("tokenizer {}: {} is not in {}", tokenizer.name,
                                           fmt::join(tokenizer.files, " or "), fmt::join(places, " or "));
   try {
-    if (auto fetched = fetch_data("tokenizer", tokenizer.name); !fetched.empty()) return fetched;
+    if (auto fetched = fetch_data("tokenizer", tokenizer.name, progress); !fetched.empty()) return fetched;
   } catch (const Error& error) {
     throw Error(error.code(), fmt::format("{}; {}", missing, error.what()));
   }
@@ -116,10 +116,14 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const std::vector<fs::path>& fil
 
 }  // namespace
 
+std::vector<fs::path> tokenizer_files(const std::string& name, const FetchProgress& progress) {
+  const auto known = std::ranges::find(named_tokenizers(), name, &NamedTokenizer::name);
+  return known == named_tokenizers().end() ? std::vector<fs::path>() : find_files(*known, progress);
+}
+
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path) {
   if (name_or_path == "bytes") return std::make_shared<BytesTokenizer>();
-  const auto known = std::ranges::find(named_tokenizers(), name_or_path, &NamedTokenizer::name);
-  if (known != named_tokenizers().end()) return read_tokenizer(find_files(*known));
+  if (const auto files = tokenizer_files(name_or_path); !files.empty()) return read_tokenizer(files);
   std::error_code ignored;
   if (!fs::exists(name_or_path, ignored)) {
     throw Error(ErrorCode::not_found,

@@ -1,7 +1,10 @@
 #include "train/new_model.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
+#include "wkv/error.h"
 #include "wkv/models/based.h"
 #include "wkv/models/multi_temporal_rwkv.h"
 #include "wkv/models/rrwkv.h"
@@ -49,6 +52,10 @@ models::RWKV7Options rwkv7_options(const Sizes& s, int64_t vocab) {
 
 // As in the released models: of five layers one with linear and one with sliding attention, the others convolve.
 models::BasedOptions based_options(const Sizes& s, int64_t vocab) {
+  if (s.layers < 3) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("model.layers: based has three kinds of layers, so at least 3 of them, got {}", s.layers));
+  }
   models::BasedOptions options;
   options.layers = s.layers;
   options.width = s.width;

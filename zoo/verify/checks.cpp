@@ -92,7 +92,7 @@ Check check_logits(const PromptCheck& check, models::LanguageModel& model, const
   }
   const double tolerance = kLogitTolerance * largest;
   return {fmt::format("logits after \"{}\"", check.prompt),
-          fmt::format("{} (within {:.4f})", list_of(check.logits), tolerance), list_of(found), difference <= tolerance};
+          fmt::format("{}, within {:.4f}", list_of(check.logits), tolerance), list_of(found), difference <= tolerance};
 }
 
 std::vector<Check> check_figures(const Card& card, const std::string& data,
@@ -109,7 +109,7 @@ std::vector<Check> check_figures(const Card& card, const std::string& data,
     sets.insert(figure.data);
     const double tolerance = tolerance_of(figure);
     checks.push_back({fmt::format("{}, {}", figure.metric, figure.data),
-                      fmt::format("{}{} (within {:.4g})", figure.value, figure.unit, tolerance),
+                      fmt::format("{}{}, within {:.4g}", figure.value, figure.unit, tolerance),
                       fmt::format("{:.4f}{}", value->second, figure.unit),
                       std::abs(value->second - figure.value) <= tolerance});
   }

@@ -73,9 +73,7 @@ std::string_view trimmed(std::string_view text) {
                                          : text.substr(first, text.find_last_not_of(kSpaces) + 1 - first);
 }
 
-nlohmann::json read_json(const std::filesystem::path& path) {
-  return parse_json(read_name_file(path), path.string());
-}
+nlohmann::json read_json(const std::filesystem::path& path) { return parse_json(read_name_file(path), path.string()); }
 
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
   const std::string text = read_name_file(path);

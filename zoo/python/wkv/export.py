@@ -45,29 +45,24 @@ def compile_traced(traced: str | os.PathLike, path: str | os.PathLike) -> None:
 
     files = {"wkv.json": ""}
     module = torch.jit.load(traced, _extra_files=files)
-    description = files["wkv.json"].decode()
-    compiled = {
-        name: _compile(function, inputs, description) for name, (function, inputs) in _graphs(module, description).items()
-    }
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".tmp.pt2")
+    description = json.loads(files["wkv.json"])
+    compiled = {name: _compile(*graph, description) for name, graph in _graphs(module, description).items()}
+    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp.pt2"
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with open(temporary, "x+b") as file:
             package_aoti(file, compiled)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
 Graph = tuple[Callable, tuple[torch.Tensor, ...]]  # of tensors, one by one, to a tuple of tensors; such tensors
 
 
-def _graphs(module: torch.jit.ScriptModule, description: str) -> dict[str, Graph]:
-    sizes = json.loads(description)
-
+def _graphs(module: torch.jit.ScriptModule, sizes: dict) -> dict[str, Graph]:
     def stepping(method):
         def step(tokens, *state):
             logits, after = method(tokens, list(state))
@@ -95,14 +90,15 @@ def _graphs(module: torch.jit.ScriptModule, description: str) -> dict[str, Graph
     return {"model": (lambda images: tuple(module.features(images)), (images,))}
 
 
-def _compile(function: Callable, inputs: tuple[torch.Tensor, ...], description: str) -> list[str]:
+def _compile(function: Callable, inputs: tuple[torch.Tensor, ...], description: dict) -> list[str]:
     from torch._inductor import aot_compile
     from torch.fx.experimental.proxy_tensor import make_fx
 
     with torch.no_grad():
         graph = make_fx(function)(*inputs)
         program = torch.export.export(graph, inputs)
-    options = {"aot_inductor.package": True, "aot_inductor.metadata": {"wkv.json": description}}
+    metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in description.items()}
+    options = {"aot_inductor.package": True, "aot_inductor.metadata": metadata}
     return aot_compile(program.module(), inputs, options=options)
 
 

@@ -33,7 +33,7 @@ class Model:
 
     @property
     def tokenizer(self) -> str:
-        """The name of the tokenizer that goes with it, for `wkv.tokenizer`; empty where none is known."""
+        """The tokenizer that goes with it, for `wkv.tokenizer`: a name, or a path in its folder; "" where none is known."""
         return self._handle.tokenizer()
 
     @property

@@ -42,7 +42,8 @@ WKV_API std::string embedded_model_card();
 
 // The tokenizer whose vocabulary has this size: "bytes", "world", ...; empty: none that is known.
 WKV_API std::string guess_tokenizer(int64_t vocab_size);
-// The tokenizer of a model: the one that the card of its name says, else the guess.
+// The tokenizer of a model, for load_tokenizer: the one that the card of its name says, else the vocabulary that lies
+// in its folder (tokenizer.json, rwkv_vocab_v20230424.txt), else the guess.
 WKV_API std::string tokenizer_of(const std::string& path_or_name, int64_t vocab_size);
 
 // What a file holds, without converting a weight.

@@ -1,6 +1,7 @@
 // Text to tokens and back.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "wkv/export.h"
+#include "wkv/zoo/hub.h"
 
 namespace wkv::zoo {
 
@@ -38,5 +40,9 @@ class WKV_API Tokenizer {
 // leaves text that was decoded by a wrong encoding ("cafÃ©"), which the published one repairs.
 // Throws wkv::Error, which says what was looked for and where, or what in the file is wrong.
 WKV_API std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name_or_path);
+
+// The files that load_tokenizer reads for one of the names, fetched where they are missing; none: it needs none, or it
+// is no name. Throws wkv::Error as fetch does.
+WKV_API std::vector<std::filesystem::path> tokenizer_files(const std::string& name, const FetchProgress& progress = {});
 
 }  // namespace wkv::zoo
