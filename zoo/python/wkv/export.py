@@ -94,7 +94,8 @@ def _compile(function: Callable, inputs: tuple[torch.Tensor, ...], description: 
     from torch._inductor import aot_compile
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    with torch.no_grad():
+    # TorchScript's own optimisation compares constants, which nobody may do with what is being traced.
+    with torch.no_grad(), torch.jit.optimized_execution(False):
         graph = make_fx(function)(*inputs)
         program = torch.export.export(graph, inputs)
     metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in description.items()}
