@@ -1,5 +1,6 @@
 """Where the tests find the package and their data, and what several of them share."""
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def golden(path):
     """A golden file: in tests/data, or, too large to carry along, beside the third-party files."""
     here = ROOT / "tests/data" / path
     return here if here.exists() else shared(f"fixtures/{path}")
+
+
+def heed_ctrl_c():
+    """For a new process: tests that a shell runs in the background ignore Ctrl-C, and what they start would, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Fixture:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import heed_ctrl_c
 from hub_server import HubServer
 
 PROGRAM = Path(os.environ.get("WKV_PROGRAM", Path(__file__).parents[2] / "build/bin/wkv")).parent / "hub_client"
@@ -41,7 +42,9 @@ class Run:
 
 class HubClient:
     def __init__(self, **environment):
-        self.process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+        self.process = subprocess.Popen(
+            [PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=heed_ctrl_c
+        )
         self.answers = tempfile.TemporaryDirectory()
         os.chmod(self.answers.name, 0o755)
 
