@@ -96,7 +96,8 @@ Located locate(const std::string& path_or_name, const FetchProgress& progress) {
     return {path_or_name, std::nullopt};
   }
   if (card->files.empty()) return {kEmbeddedModel, std::move(card)};
-  return {fetch_all(card->files, progress).front().string(), std::move(card)};
+  auto files = fetch_all(card->files, progress);
+  return {files.front().string(), std::move(card), std::move(files)};
 }
 
 }  // namespace wkv::zoo

@@ -40,11 +40,8 @@ struct Subject {
 Subject find_subject(const VerifyArguments& arguments) {
   const std::string& model = arguments.model.model;
   const zoo::LoadOptions options = arguments.model.load_options();
-  if (const auto located = zoo::locate(model, options.progress); located.card) {
-    Subject subject{.card = *located.card, .options = options};
-    for (const zoo::RemoteFile& file : subject.card.files) subject.paths.push_back(zoo::fetch(file, options.progress));
-    return subject;
-  }
+  if (const auto located = zoo::locate(model, options.progress); located.card)
+    return {*located.card, located.files, options};
   const auto card = zoo::card_of_file(model);
   if (!card || card->files.empty() || !std::filesystem::is_regular_file(model)) {
     throw Error(

@@ -15,11 +15,11 @@ Checkpoint open_located(const std::string& path) {
   return {path == kEmbeddedModel ? embedded_tensors() : open_tensors(path), path};
 }
 
-// config.json among the card's files, on this machine; empty: it has none.
-std::string config_file(const Card& card) {
-  for (const RemoteFile& file : card.files) {
-    if (std::filesystem::path(file.path).filename() != "config.json") continue;
-    if (const auto path = cached(file)) return path->string();
+// config.json among the card's files; empty: it has none.
+std::string config_file(const Located& located) {
+  for (size_t i = 0; i < located.files.size(); ++i) {
+    const std::filesystem::path name = located.card->files[i].path;
+    if (name.filename() == "config.json") return located.files[i].string();
   }
   return {};
 }
@@ -28,7 +28,7 @@ Config config_of(const std::string& given, const Located& located) {
   if (!located.card) return read_config(given, located.path);
   const Card& card = *located.card;
   const auto own = card.config.empty() ? nlohmann::json::object() : nlohmann::json::parse(card.config);
-  const std::string text_or_path = given.empty() ? config_file(card) : given;
+  const std::string text_or_path = given.empty() ? config_file(located) : given;
   if (text_or_path.empty()) return {own, fmt::format("the card {}", card.name)};
   Config config = read_config(text_or_path, located.path);
   config.fill(own);

@@ -3,6 +3,7 @@
 // folder with more of them (*.json, data/*.json), which take precedence. docs/adding.md says what is in a card.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,8 +65,9 @@ WKV_API std::optional<DataCard> find_data(std::string_view kind, std::string_vie
 WKV_API std::optional<Card> card_of(const std::string& path_or_name);
 
 struct Located {
-  std::string path;          // for open_tensors, or kEmbeddedModel
-  std::optional<Card> card;  // of a name
+  std::string path;                               // for open_tensors, or kEmbeddedModel
+  std::optional<Card> card;                       // of a name
+  std::vector<std::filesystem::path> files = {};  // of the card, in its order, on this machine
 };
 // Fetches what is missing. Throws wkv::Error as fetch does, and not_found for what is neither, with the names that are
 // nearest.
