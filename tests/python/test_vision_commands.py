@@ -216,7 +216,7 @@ def test_embeddings_are_the_image_features(clip, photos, tmp_path, suffix):
     found = wkv.vision.load_embeddings(output)
     assert report["embeddings"] == 5 and report["failed"] == [] and found.names == files_in(photos)
     expected = wkv.load(clip).encode_image(images_of(found.names)).detach()
-    torch.testing.assert_close(found.vectors, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.vectors, expected, atol=1e-4, rtol=1e-3)
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -225,7 +225,7 @@ def test_embeddings_of_a_classifier_are_its_pooled_features(classifier, config, 
     found = wkv.vision.load_embeddings(tmp_path / "x.npy")
     model = wkv.load(classifier, config=json.loads(config[1].read_text()))
     expected = wkv.vision.embed_images(model, images_of(found.names))
-    torch.testing.assert_close(found.vectors, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.vectors, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_embeddings_can_have_length_one(clip, photos, tmp_path):
