@@ -1,15 +1,13 @@
 """The fonts of the packages in font_packages.tsv, as far as they can draw every character of a set."""
 
-import csv
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
-from rendering.common import files_of, installed_version
+from rendering.packages import Package, files_of, font_packages, installed_version
 
-PACKAGES = Path(__file__).with_name("font_packages.tsv")
 # Of the families of scripts other than Latin some carry Latin letters of another family.
 LATIN_OF_NOTO = ("NotoSans-", "NotoSerif-", "NotoSansMono", "NotoMono", "NotoSansDisplay-", "NotoSerifDisplay-")
 FILES_A_FAMILY = 4
@@ -19,23 +17,11 @@ SAME_SHAPE = 0.165  # half of the pairs differ by less where small letters are c
 
 
 @dataclass(frozen=True)
-class Package:
-    name: str
-    licence: str
-    kin: str  # packages of related designs, which are trained on together or held out together
-
-
-@dataclass(frozen=True)
 class Font:
     path: Path
     family: str
     style: str
     package: Package
-
-
-def packages():
-    with open(PACKAGES, newline="") as file:
-        return [Package(*row) for row in list(csv.reader(file, delimiter="\t"))[1:]]
 
 
 def load(path, size):
@@ -91,7 +77,7 @@ def find_fonts(characters):
     """(fonts, skipped, missing): what can be used, file -> reason for what can't, and the packages that are not installed."""
     fonts, skipped, missing = [], {}, []
     seen = set()
-    for package in packages():
+    for package in font_packages():
         if installed_version(package.name) is None:
             missing.append(package.name)
             continue

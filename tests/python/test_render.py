@@ -23,7 +23,7 @@ def scripts():
 
 
 def require_debian(packages):
-    from rendering.common import installed_version
+    from rendering.packages import installed_version
 
     try:
         missing = [package for package in packages if installed_version(package) is None]
@@ -41,7 +41,7 @@ def fonts(scripts, tmp_path, monkeypatch):
 
     installed = require_debian(FONT_PACKAGES)
     monkeypatch.setattr(fonts, "FILES_A_PACKAGE", 2)
-    monkeypatch.setattr(fonts, "packages", lambda: [fonts.Package(name, "OFL-1.1", name) for name in installed])
+    monkeypatch.setattr(fonts, "font_packages", lambda: [fonts.Package(name, "OFL-1.1", name) for name in installed])
     return fonts.find_fonts(scripts["render_characters"]["CLASSES"])[0]
 
 
@@ -93,22 +93,22 @@ def test_a_font_without_a_character_is_left_out(fonts):
 
 def test_packages_of_one_design_are_on_one_side(scripts):
     from rendering.common import is_held_out
-    from rendering.fonts import packages
+    from rendering.packages import font_packages
 
     part = scripts["render_characters"]["HELD_OUT_PART"]
     sides = {True: set(), False: set()}
-    for package in packages():
+    for package in font_packages():
         sides[is_held_out(package.kin, part)].add(package.name)
     assert {"fonts-liberation", "fonts-croscore", "fonts-texgyre"} <= sides[True] or not {
         "fonts-liberation", "fonts-croscore", "fonts-texgyre"} & sides[True]  # fmt: skip
-    assert 0.1 < len(sides[True]) / len(packages()) < 0.3
+    assert 0.1 < len(sides[True]) / len(font_packages()) < 0.3
 
 
 def test_every_package_has_a_licence(scripts):
-    from rendering.fonts import packages
+    from rendering.packages import font_packages
 
-    assert len({package.name for package in packages()}) == len(packages()) > 100
-    assert all(package.licence and package.kin for package in packages())
+    assert len({package.name for package in font_packages()}) == len(font_packages()) > 100
+    assert all(package.licence and package.kin for package in font_packages())
 
 
 VARIANTS = ["👨‍🚀 👩‍🚀 🧑‍🚀", "🏃 🏃‍♀️ 🏃‍♂️", "👦 👧 🧒 👨 👩 👱‍♂️ 👨‍🦰 👵", "👨‍❤️‍👨 💑", "👩‍❤️‍💋‍👨 💏", "👬 👭 🧑‍🤝‍🧑", "👨‍👩‍👧 👪", "🤴 👸 🫅", "🎅 🤶 🧑‍🎄"]
