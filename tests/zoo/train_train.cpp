@@ -73,13 +73,14 @@ TEST(Train, leaves_a_model_with_its_config_and_card) {
   EXPECT_EQ(parse_train_config(report.folder / "recipe.json"), config);
   const auto card = nlohmann::json::parse(content_of(report.folder / "card.json"));
   EXPECT_EQ(card["steps"], 6);
-  EXPECT_EQ(card["held_out_bits_per_byte"], *report.held_out_bits_per_byte);
+  ASSERT_EQ(report.measurements.size(), 1U);
+  EXPECT_EQ(card["held_out_bits_per_byte"], report.measurements[0].value);
 }
 
 // A progress stream that sends the signal that a user or a scheduler would.
 struct StopAfterFourSteps : std::stringbuf {
   int sync() override {
-    if (!sent && str().find("step 4  held-out") != std::string::npos) {
+    if (!sent && str().find("step 4  held out") != std::string::npos) {
       sent = true;
       raise(SIGTERM);
     }
