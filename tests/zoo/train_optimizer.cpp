@@ -21,7 +21,7 @@ void set_gradients(FakeLanguageModel& model, double value) {
 // The first step of Adam is the learning rate in the direction of the gradient's sign, whatever the gradient's size.
 TEST(TrainAdamW, scales_the_learning_rate_by_group) {
   FakeLanguageModel model(8, 4);
-  AdamW optimizer(model, plain_options());
+  AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 3.0);
   optimizer.step(1, 0.01, 1.0);
   EXPECT_TRUE(at::allclose(model.scale, at::full({4}, 1 - 2 * 0.01)));
@@ -29,7 +29,7 @@ TEST(TrainAdamW, scales_the_learning_rate_by_group) {
 
 TEST(TrainAdamW, decays_the_weights_of_decayed_groups_only) {
   FakeLanguageModel model(8, 4);
-  AdamW optimizer(model, plain_options());
+  AdamW optimizer(model, model.groups, plain_options());
   const auto emb = model.emb.detach().clone();
   set_gradients(model, 1.0);
   optimizer.step(1, 0.01, 1.0);
@@ -38,7 +38,7 @@ TEST(TrainAdamW, decays_the_weights_of_decayed_groups_only) {
 
 TEST(TrainAdamW, corrects_the_bias_of_its_moments) {
   FakeLanguageModel model(8, 4);
-  AdamW optimizer(model, plain_options());
+  AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 1.0);
   optimizer.step(1, 0.0, 1.0);
   set_gradients(model, 4.0);
@@ -50,7 +50,7 @@ TEST(TrainAdamW, corrects_the_bias_of_its_moments) {
 
 TEST(TrainAdamW, divides_gradients) {
   FakeLanguageModel model(8, 4);
-  AdamW optimizer(model, plain_options());
+  AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 6.0);
   optimizer.step(1, 0.01, 3.0);
   for (const auto& [name, tensor] : optimizer.moments()) {
@@ -62,7 +62,7 @@ TEST(TrainAdamW, divides_gradients) {
 
 TEST(TrainAdamW, leaves_parameters_without_a_gradient_alone) {
   FakeLanguageModel model(8, 4);
-  AdamW optimizer(model, plain_options());
+  AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 1.0);
   optimizer.step(1, 0.01, 1.0);
   EXPECT_TRUE(at::equal(model.unused, at::ones({2})));
@@ -70,7 +70,7 @@ TEST(TrainAdamW, leaves_parameters_without_a_gradient_alone) {
 
 TEST(TrainAdamW, a_zero_gradient_gives_no_nan) {
   FakeLanguageModel model(8, 4);
-  AdamW optimizer(model, plain_options());
+  AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 0.0);
   optimizer.step(1, 0.01, 1.0);
   EXPECT_TRUE(at::equal(model.scale, at::ones({4})));
@@ -78,7 +78,7 @@ TEST(TrainAdamW, a_zero_gradient_gives_no_nan) {
 
 TEST(TrainAdamW, the_norm_is_that_of_all_gradients_together) {
   FakeLanguageModel model(8, 4);
-  const AdamW optimizer(model, plain_options());
+  const AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 0.5);
   EXPECT_NEAR(optimizer.gradient_norm(), 0.5 * std::sqrt(8 * 4 + 8 * 4 + 4), 1e-6);
 }
@@ -87,7 +87,7 @@ TEST(TrainAdamW, what_is_not_trained_is_frozen) {
   FakeLanguageModel model(8, 4);
   auto options = plain_options();
   options.train = {"hea", "scale"};
-  AdamW optimizer(model, options);
+  AdamW optimizer(model, model.groups, options);
   EXPECT_EQ(optimizer.trained_elements(), model.head.numel() + model.scale.numel());
   EXPECT_FALSE(model.emb.requires_grad());
   EXPECT_TRUE(model.head.requires_grad());
@@ -102,20 +102,20 @@ TEST(TrainAdamW, a_part_that_is_in_no_name_is_refused) {
   const FakeLanguageModel model(8, 4);
   auto options = plain_options();
   options.train = {"head", "time_mix"};
-  EXPECT_THROW(AdamW(model, options), Error);
+  EXPECT_THROW(AdamW(model, model.groups, options), Error);
 }
 
 TEST(TrainAdamW, a_group_that_names_no_parameter_is_refused) {
   FakeLanguageModel model(8, 4);
   model.groups.push_back({{"missing"}, 1.0, false});
-  EXPECT_THAT([&] { AdamW(model, plain_options()); },
+  EXPECT_THAT([&] { AdamW(model, model.groups, plain_options()); },
               testing::ThrowsMessage<Error>(testing::HasSubstr("missing is no parameter")));
 }
 
 TEST(TrainAdamW, a_parameter_in_two_groups_is_refused) {
   FakeLanguageModel model(8, 4);
   model.groups.push_back({{"emb"}, 1.0, false});
-  EXPECT_THAT([&] { AdamW(model, plain_options()); },
+  EXPECT_THAT([&] { AdamW(model, model.groups, plain_options()); },
               testing::ThrowsMessage<Error>(testing::HasSubstr("emb is in another group too")));
 }
 

@@ -17,7 +17,7 @@ namespace wkv::zoo {
 namespace {
 
 // Freezes all but the parameters whose names have one of these parts.
-void freeze_others(const models::LanguageModel& model, const std::vector<std::string>& parts) {
+void freeze_others(const models::Model& model, const std::vector<std::string>& parts) {
   if (parts.empty()) return;
   std::set<std::string> used;
   for (auto& parameter : model.named_parameters()) {
@@ -38,11 +38,13 @@ void freeze_others(const models::LanguageModel& model, const std::vector<std::st
 
 }  // namespace
 
-AdamW::AdamW(const models::LanguageModel& model, const TrainConfig::Optimizer& options) : options_(options) {
+AdamW::AdamW(const models::Model& model, const std::vector<models::ParameterGroup>& groups,
+             const TrainConfig::Optimizer& options)
+    : options_(options) {
   freeze_others(model, options.train);
   const auto parameters = model.named_parameters();
   std::set<std::string> taken;
-  for (const auto& group : model.parameter_groups()) {
+  for (const auto& group : groups) {
     auto& slots =
         groups_.emplace_back(group.learning_rate_scale, group.weight_decay ? options.weight_decay : 0.0).slots;
     for (const auto& name : group.names) {

@@ -15,7 +15,8 @@ class WKV_API AdamW {
  public:
   // Parameters that are not trained (options.train) are frozen: they get no gradients. Throws wkv::Error for a group
   // that names a parameter that the model lacks, or that another group has, and for a part that is in no name.
-  AdamW(const models::LanguageModel& model, const TrainConfig::Optimizer& options);
+  AdamW(const models::Model& model, const std::vector<models::ParameterGroup>& groups,
+        const TrainConfig::Optimizer& options);
 
   // Of all gradients together, not yet divided.
   double gradient_norm() const;

@@ -1,36 +1,36 @@
-// One training run: a model, its optimizer and its place in the data.
+// One training run: a task, the optimizer and the place in the data.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
 
-#include "train/data.h"
 #include "train/optimizer.h"
-#include "wkv/models/language_model.h"
+#include "train/task.h"
 #include "wkv/zoo/train.h"
 
 namespace wkv::zoo {
 
 struct StepResult {
-  double loss = 0.0;           // nats per token, mean over the step's batches
+  double loss = 0.0;           // mean over the step's batches
   double gradient_norm = 0.0;  // before clipping
   double learning_rate = 0.0;
 };
 
 class WKV_API Trainer {
  public:
-  // Model and data outlive the trainer.
-  Trainer(models::LanguageModel& model, const TextData& data, const TrainConfig& config);
+  // The task outlives the trainer.
+  Trainer(Task& task, const TrainConfig& config);
 
   // The next optimizer step. Throws wkv::Error when the loss or a gradient is not finite; the parameters are then as
   // before.
   StepResult step();
 
   int64_t steps_done() const { return steps_done_; }
-  double epochs() const { return plan_.epochs(steps_done_ * config_.accumulate); }
+  double epochs() const { return task_.epochs(steps_done_ * config_.accumulate); }
   int64_t trained_elements() const { return optimizer_.trained_elements(); }
-  int64_t tokens_per_step() const { return config_.batch * config_.context * config_.accumulate; }
+  int64_t units_per_step() const { return task_.units_per_batch() * config_.accumulate; }
+  const Task& task() const { return task_; }
 
   // Everything that the next steps depend on, as files in a folder; notes: the caller's own, given back by restore.
   void save(const std::filesystem::path& folder, std::map<std::string, std::string> notes) const;
@@ -38,19 +38,16 @@ class WKV_API Trainer {
   std::map<std::string, std::string> restore(const std::filesystem::path& folder);
 
  private:
-  double accumulate_gradients(const Windows& windows);
+  double accumulate_gradients(int64_t batch);
 
-  models::LanguageModel& model_;
-  const TextData& data_;
+  Task& task_;
   TrainConfig config_;
-  BatchPlan plan_;
   AdamW optimizer_;
-  models::State carried_;  // of the rows, where data.order is consecutive
   int64_t steps_done_ = 0;
 };
 
 // The model's parameters and buffers under their published names, in this dtype (undefined: as they are).
-WKV_API std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::LanguageModel& model,
+WKV_API std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::Model& model,
                                                                       at::ScalarType dtype = at::ScalarType::Undefined);
 
 }  // namespace wkv::zoo

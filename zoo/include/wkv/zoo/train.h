@@ -23,10 +23,10 @@ struct TrainConfig {
     // keys below say nothing then; config, JSON or the path of a JSON file, is what the shapes can't tell.
     std::string checkpoint, config;
     // A new model:
-    std::string family = "rwkv7";  // rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based
+    std::string family = "rwkv7";  // rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based, transformer
     int64_t layers = 6;
     int64_t width = 192;
-    int64_t head_size = 64;    // rwkv5, 6, 7, based
+    int64_t head_size = 64;    // rwkv5, 6, 7, based, transformer
     int64_t ffn_width = 0;     // 0: the family's rule
     int64_t vocab = 0;         // 0: the tokenizer's
     int64_t perspectives = 4;  // multi_temporal_rwkv
@@ -86,13 +86,19 @@ WKV_API TrainConfig parse_train_config(const std::filesystem::path& recipe,
 WKV_API TrainConfig parse_train_config_text(const std::string& json, const std::vector<std::string>& overrides = {});
 WKV_API std::string to_json(const TrainConfig& config);
 
+// A measurement on held-out data: "held_out_bits_per_byte", ...
+struct Measurement {
+  std::string name;
+  double value;
+};
+
 struct TrainReport {
   bool finished = false;  // false: stopped by SIGINT or SIGTERM; the same call goes on
   int64_t steps = 0;
-  double final_loss = 0.0;                       // of the last step, nats per token
-  std::optional<double> held_out_bits_per_byte;  // of the exported weights
-  double seconds = 0.0;                          // of training, over all continuations
-  std::filesystem::path folder;                  // the model when finished, else the checkpoint
+  double final_loss = 0.0;       // of the last step
+  std::vector<Measurement> measurements;   // of the exported weights, when finished
+  double seconds = 0.0;          // of training, over all continuations
+  std::filesystem::path folder;  // the model when finished, else the checkpoint
 };
 
 // Trains, going on from the newest checkpoint in config.output where there is one; the result is bit for bit that of
