@@ -108,6 +108,11 @@ def conditions():
     return {"cpu": cpu.split(":", 1)[-1].strip() or platform.machine(), "cores": os.cpu_count(), "threads": 1}
 
 
+def start_of(folder):
+    """The weights that a run starts from; not beside model.safetensors, so that the folder opens as that."""
+    return folder / "start/model.safetensors"
+
+
 def arguments_of(run, recipe, folder, text):
     """What the run's recipe differs by from the family's."""
     parts = SCREENING_PART if run.stage == "learning-rate" else 1
@@ -122,7 +127,7 @@ def arguments_of(run, recipe, folder, text):
         "optimizer.warmup": recipe["optimizer"]["warmup"] // parts,
     }
     if run.family in TUNES:
-        changes["model.checkpoint"] = folder / "start.safetensors"
+        changes["model.checkpoint"] = start_of(folder)
     return [f"{key}={value}" for key, value in changes.items()]
 
 
@@ -134,8 +139,9 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = open(folder / "log.txt", "a")
         path = RECIPES / f"kjv_{run.family}.json"
-        if base is not None and not (folder / "start.safetensors").exists():
-            command = [program, "convert", base / "model.safetensors", folder / "start.safetensors", "--dtype", "fp32"]
+        if base is not None and not (start := start_of(folder)).exists():
+            start.parent.mkdir(exist_ok=True)
+            command = [program, "convert", base / "model.safetensors", start, "--dtype", "fp32"]
             command += ["--to", "multi-temporal", "--perspectives", "4", "--mix-noise", "0.01"]
             subprocess.run(command, check=True, stdout=self.log, stderr=self.log)
         command = [program, "train", path, *arguments_of(run, json.loads(path.read_text()), folder, text)]

@@ -145,8 +145,7 @@ def test_a_card_is_valid(zoo, tmp_path):
     (tmp_path / "kjv.txt").write_text("In the beginning\n")
     results = zoo()[2]
     run = Run("full", "rwkv4", 0.004, 1)
-    card = publish.card("rwkv4", run, results[run], tmp_path / "kjv.txt")
-    card["check"]["logits"] = [[116, 9.5]]
+    card = publish.card("rwkv4", run, results[run], tmp_path / "kjv.txt", {}, [[116, 9.5]])
     assert list(violations(card, SCHEMA["$defs"]["model"], "card")) == []
 
 
