@@ -1,0 +1,56 @@
+"""Results as text: Markdown tables, and their places in docs/reproduce.md."""
+
+import re
+import statistics
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reproduce.md"
+
+
+def markdown_table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
+
+
+def grouped(lines, *names):
+    """The lines by the values of these keys of their configurations, in the order of their first line."""
+    groups = {}
+    for line in lines:
+        groups.setdefault(tuple(line["config"][name] for name in names), []).append(line)
+    return groups
+
+
+def results_of(lines, name):
+    return [line["result"][name] for line in lines]
+
+
+def mean_and_spread(values, digits=3):
+    """"0.912 ± 0.004": the mean and the standard deviation of a sample."""
+    text = f"{statistics.mean(values):.{digits}f}"
+    return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
+
+
+def conditions_line(lines):
+    """Where and with what the runs were made: "Measured on ..."; several machines, several parts."""
+    kinds = {}
+    for line in lines:
+        made_on = line["conditions"]
+        machine = made_on.get("device") or f"{made_on['threads']} of {made_on['cores']} threads of {made_on['cpu']}"
+        kinds.setdefault(f"{machine}, PyTorch {made_on['torch']}", []).append(line)
+    return "Runs: " + "; ".join(f"{len(of_kind)} on {kind}" for kind, of_kind in kinds.items()) + "."
+
+
+def marked(name):
+    return re.compile(rf"(<!-- results: {re.escape(name)} -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+
+def page_with(name, report, page):
+    """The page with this report between the marks of its name."""
+    if not marked(name).search(page):
+        raise ValueError(f"{PAGE.name} has no <!-- results: {name} --> ... <!-- /results -->")
+    return marked(name).sub(lambda found: found[1] + report + "\n" + found[2], page)
+
+
+def report_on(name, page):
+    """What the page has between these marks."""
+    return marked(name).search(page)[0].split("\n", 1)[1].removesuffix("<!-- /results -->").rstrip("\n")
