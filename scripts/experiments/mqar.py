@@ -5,14 +5,13 @@ sequences of its own; the figures are those of other sequences, the same for all
 """
 
 import statistics
-from collections import Counter
 
 import torch
 from svg_plot import Panel, write_svg
 
 from experiments.mqar_data import Task, sequences
 from experiments.mqar_model import Recaller, Recipe, accuracy_on, mixer, train_on_fresh_sequences
-from experiments.tables import conditions_line, grouped, markdown_table, mean_and_spread, results_of
+from experiments.tables import best_runs, conditions_line, markdown_table, mean_and_spread, results_of
 
 STD = 0.125  # of the initial matrices: with 0.02 small models stay for long where they begin
 SEEDS, LEARNING_RATES = range(5), (0.003, 0.01, 0.03)
@@ -78,21 +77,8 @@ def measure(config, settings):
     }
 
 
-def best_learning_rate(lines):
-    """The lines of the learning rate with the best mean on the sequences for the choice."""
-    by_rate = grouped(lines, "learning_rate")
-    return max(by_rate.values(), key=lambda of_rate: statistics.mean(results_of(of_rate, "choice_accuracy")))
-
-
 def name_of(kind, size):
     return f"{NAMES[kind]}, {SIZES[kind].format(size)}" if size else NAMES[kind]
-
-
-def best_runs(lines, quick=False):
-    """(task, kind, size) -> the lines of its best learning rate, where every seed of every learning rate is done."""
-    wanted = Counter((run["task"], run["mixer"], run["size"]) for run in configs(quick))
-    groups = grouped(lines, "task", "mixer", "size")
-    return {key: best_learning_rate(groups[key]) for key in wanted if len(groups.get(key, [])) == wanted[key]}
 
 
 def row(kind, size, best):
@@ -111,7 +97,7 @@ def task_report(name, task, best):
     )
     rows = [row(kind, size, lines) for (of, kind, size), lines in best.items() if of == name]
     if not rows:
-        return f"{title}: not run yet."
+        return f"{title}: not all runs of a mixer are done."
     left = len(mixers_for(task)) - len(rows)
     header = ["mixer", "state, numbers", "parameters", "accuracy", "of the seeds", "learning rate", "CPU s"]
     note = f"\n\nNot all runs of {left} more mixers are done." if left else ""
@@ -119,14 +105,14 @@ def task_report(name, task, best):
 
 
 def report(lines, quick=False):
-    best = best_runs(lines, quick)
+    best = best_runs(lines, configs(quick), "task", "mixer", "size")
     parts = [task_report(name, task, best) for name, task in tasks(quick).items()]
     return "\n\n".join([*parts, conditions_line(lines)])
 
 
 def plot(lines, path):
     """Accuracy against state size, a panel for each task."""
-    best, panels = best_runs(lines), []
+    best, panels = best_runs(lines, configs(False), "task", "mixer", "size"), []
     for name, task in TASKS.items():
         points = {}
         for (of, kind, _), runs in best.items():

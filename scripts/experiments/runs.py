@@ -24,6 +24,11 @@ def key_of(config):
     return json.dumps(config, sort_keys=True)
 
 
+def digest_of(config):
+    """For the name of a folder that belongs to this configuration alone."""
+    return hashlib.sha256(key_of(config).encode()).hexdigest()[:12]
+
+
 def read_results(path: Path):
     """The finished runs of a file, in its order; a last line that was cut off is none."""
     if not path.exists():
@@ -51,9 +56,8 @@ class ResultsFile:
 
     def claim(self, config):
         """False where another process is at this run."""
-        digest = hashlib.sha256(key_of(config).encode()).digest()
         try:
-            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int.from_bytes(digest[:7], "big"))
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(digest_of(config), 16))
         except BlockingIOError:
             return False
         return True
@@ -92,6 +96,7 @@ class Settings:
     """How the runs of a call are done."""
 
     results: Path
+    scratch: Path  # a folder for models
     threads: int = 1
     workers: int = 1
     device: str = "cpu"

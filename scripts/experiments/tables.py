@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from collections import Counter
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reproduce.md"
@@ -24,6 +25,18 @@ def results_of(lines, name):
     return [line["result"][name] for line in lines]
 
 
+def best_runs(lines, wanted, *names):
+    """Values of these keys of the configurations -> the lines of the learning rate with the best mean on the sequences for
+    the choice; only where every run that is wanted is done: before that nothing is ranked."""
+    groups = grouped(lines, *names)
+    counts = Counter(tuple(config[name] for name in names) for config in wanted)
+    complete = {key: grouped(groups[key], "learning_rate") for key in counts if len(groups.get(key, [])) == counts[key]}
+    return {
+        key: max(by_rate.values(), key=lambda lines: statistics.mean(results_of(lines, "choice_accuracy")))
+        for key, by_rate in complete.items()
+    }
+
+
 def mean_and_spread(values, digits=3):
     """"0.912 ± 0.004": the mean and the standard deviation of a sample."""
     text = f"{statistics.mean(values):.{digits}f}"
@@ -31,7 +44,9 @@ def mean_and_spread(values, digits=3):
 
 
 def conditions_line(lines):
-    """Where and with what the runs were made: "Measured on ..."; several machines, several parts."""
+    """Where and with what the runs were made: several machines, several parts."""
+    if not lines:
+        return "Not run yet."
     kinds = {}
     for line in lines:
         made_on = line["conditions"]
@@ -49,8 +64,3 @@ def page_with(name, report, page):
     if not marked(name).search(page):
         raise ValueError(f"{PAGE.name} has no <!-- results: {name} --> ... <!-- /results -->")
     return marked(name).sub(lambda found: found[1] + report + "\n" + found[2], page)
-
-
-def report_on(name, page):
-    """What the page has between these marks."""
-    return marked(name).search(page)[0].split("\n", 1)[1].removesuffix("<!-- /results -->").rstrip("\n")

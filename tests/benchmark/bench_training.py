@@ -8,10 +8,7 @@ autocast, with parameters in fp32. Models take turns (benchlib.py); a ratio is t
 
 import argparse
 import json
-import os
-import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,51 +17,31 @@ from pathlib import Path
 import benchlib
 import torch
 from torch.nn.functional import cross_entropy
+from train_program import new_model, random_text, train
 from training_peers import AttentionModel, RWKV7Loop
 
 import wkv
 
-ROOT = Path(__file__).resolve().parents[2]
 VOCAB, LAYERS, WIDTH, HEAD_SIZE = 256, 5, 128, 32
-RANKS = {"decay": 32, "in_context_rate": 32, "value_residual": 32, "gate": 32}
+MODEL = {
+    "family": "rwkv7", "layers": LAYERS, "width": WIDTH, "head_size": HEAD_SIZE,
+    "ranks": {"decay": 32, "in_context_rate": 32, "value_residual": 32, "gate": 32},
+}
 TOKENS = 4096  # of a step
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LOOP_ROUNDS = 3  # the loop takes so long that a few must do
 OURS, TRAINER, LOOP, ATTENTION, COMPILED = "libwkv", "wkv train", "RWKV-7, loop", "attention", "attention, compiled"
 
 
-def program():
-    """The command `wkv` that belongs to the package."""
-    beside = Path(sys.executable).with_name("wkv")
-    return str(beside if beside.exists() else ROOT / "build/bin/wkv")
-
-
-def recipe(text, output, length, dtype, steps, threads):
-    return {
-        "output": str(output), "steps": steps, "batch": TOKENS // length, "context": length, "precision": dtype,
-        "model": {"layers": LAYERS, "width": WIDTH, "head_size": HEAD_SIZE, "ranks": RANKS},
-        "data": {"files": [str(text)], "tokenizer": "bytes", "held_out": 0.05},
-        "threads": threads, "log_every": 1, "checkpoint_every": 0, "export_dtype": "fp32",
-    }
-
-
-def train(folder, length, dtype, steps, threads):
-    """Runs `wkv train` on random letters -> the folder of the model."""
-    text = folder / "text.txt"
-    if not text.exists():
-        letters = random.Random(0)
-        text.write_text("".join(letters.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(64 * TOKENS)))
-    output = folder / f"{length}-{dtype}-{steps}"
-    file = folder / "recipe.json"
-    file.write_text(json.dumps(recipe(text, output, length, dtype, steps, threads)))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    subprocess.run([program(), "train", str(file)], check=True, capture_output=True, env=environment)
-    return output
-
-
 def trainer_speed(folder, length, dtype, steps, threads):
-    """Tokens/s by the median of the times between the lines of its log."""
-    lines = [json.loads(line) for line in (train(folder, length, dtype, steps, threads) / "metrics.jsonl").read_text().splitlines()]
+    """Tokens/s of `wkv train` itself, by the median of the times between the lines of its log."""
+    recipe = {
+        "output": str(folder / f"{length}-{dtype}"), "steps": steps, "batch": TOKENS // length, "context": length,
+        "precision": dtype, "model": MODEL, "data": {"files": [str(folder / "text.txt")], "tokenizer": "bytes"},
+        "log_every": 1, "checkpoint_every": 0,
+    }
+    log = train(recipe, threads=threads) / "metrics.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     clock = [line["seconds"] for line in lines if "loss" in line]
     return TOKENS / statistics.median(after - before for before, after in zip(clock[1:], clock[2:]))
 
@@ -161,7 +138,8 @@ def main():
     speeds = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoint = train(folder, 128, "fp32", 1, options.threads)
+        random_text(folder / "text.txt", 64 * TOKENS)
+        checkpoint = new_model(folder / "new", MODEL)
         for length in options.lengths:
             for dtype in options.dtypes:
                 start = time.perf_counter()
