@@ -1,5 +1,5 @@
-"""RWKV-CLIP with all captions of an image against its first alone (arXiv 2406.06973): the recipe of the zoo's emoji model, in
-which only the captions' weights change."""
+"""RWKV-CLIP with all captions of an image against its first alone (arXiv 2406.06973): the recipe of the zoo's emoji
+model, in which only the captions' weights change."""
 
 import json
 
@@ -14,7 +14,7 @@ SEEDS = range(3)
 CAPTIONS = {"one caption": [1.0], "diverse captions": []}  # the weights; none: all captions alike
 
 
-def configs(quick, options=None):
+def configs(quick):
     steps = {"steps": 2, "batch": 4} if quick else {}
     return [
         {"captions": name, "weights": weights, **steps, "seed": seed}
@@ -26,7 +26,7 @@ def configs(quick, options=None):
 def measure(config, settings):
     folder = settings.options["data"]
     if folder is None:
-        raise ValueError("clip-captions: --data FOLDER is missing, the emoji and captions that docs/training.md renders")
+        raise ValueError("clip-captions: --data FOLDER is missing: the rendered emoji and their captions")
     recipe = json.loads(RECIPE.read_text())
     data = {key: str(folder / value) if key in PATHS else value for key, value in recipe["data"].items()}
     recipe |= {"output": str(settings.scratch / f"clip-captions-{digest_of(config)}"), "seed": config["seed"] + 1}

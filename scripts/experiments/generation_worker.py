@@ -51,13 +51,15 @@ def main(checkpoint, dtype, threads, decoded, *lengths):
         start = time.perf_counter()
         _, state = model.read(tokens(length - known, vocab), state, block=BLOCK)
         seconds = time.perf_counter() - start
-        found.append({
-            "length": length,
-            "prompt_tokens_per_second": round((length - known) / seconds, 1),
-            "decode_tokens_per_second": round(decode(model, state, int(decoded), vocab), 2),
-            "state_mib": round(state_mib(state), 3),
-            "memory_mib": round(resident("VmHWM") - before, 1),
-        })
+        found.append(
+            {
+                "length": length,
+                "prompt_tokens_per_second": round((length - known) / seconds, 1),
+                "decode_tokens_per_second": round(decode(model, state, int(decoded), vocab), 2),
+                "state_mib": round(state_mib(state), 3),
+                "memory_mib": round(resident("VmHWM") - before, 1),
+            }
+        )
         known = length
     print(json.dumps(found))
 

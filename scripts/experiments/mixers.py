@@ -1,7 +1,7 @@
 """What mixes the tokens of a sequence, as layers of PyTorch on libwkv's operators: [B, T, C] -> [B, T, C].
 
-`state` of a mixer is the count of numbers that it carries from token to token, the token shift included. The time mixes of
-RWKV are those of layer 1 of 2, with the published initial values of all but the matrices.
+`state` of a mixer is the count of numbers that it carries from token to token, the token shift included. The time mixes
+of RWKV are those of layer 1 of 2, with the published initial values of all but the matrices.
 """
 
 import math
@@ -123,8 +123,11 @@ class RWKV6(MatrixState):
         super().__init__(width, head_size)
         self.gate = nn.Linear(width, width, bias=False)
         mixes = {
-            "w": self.place**REST, "k": self.place**REST, "v": self.place**REST + 0.3 * DEPTH,
-            "r": self.place ** (0.5 * REST), "g": self.place ** (0.5 * REST),
+            "w": self.place**REST,
+            "k": self.place**REST,
+            "v": self.place**REST + 0.3 * DEPTH,
+            "r": self.place ** (0.5 * REST),
+            "g": self.place ** (0.5 * REST),
         }
         self.mix_x = nn.Parameter(1 - self.place**REST)
         self.mixes = nn.Parameter(1 - torch.stack(list(mixes.values()))[:, None, None])
@@ -155,7 +158,9 @@ class RWKV7(MatrixState):
         z = (position - (head_size - 1) / 2) / ((head_size - 1) / 2)
         zigzag = z * z.abs()
         powers = {"r": 0.2, "w": 0.9, "k": 0.7, "v": 0.7, "a": 0.9, "g": 0.2}
-        self.mixes = nn.Parameter(1 - torch.stack([self.place ** (power * REST) for power in powers.values()])[:, None, None])
+        self.mixes = nn.Parameter(
+            1 - torch.stack([self.place ** (power * REST) for power in powers.values()])[:, None, None]
+        )
         self.w0 = nn.Parameter(-6 + 6 * self.place_to_end ** (1 + DEPTH**0.3) + 0.5 + 2.5 * zigzag)
         self.a0 = nn.Parameter(-0.19 + 0.3 * zigzag + 0.4 * linear)
         for part in "wag":

@@ -1,4 +1,4 @@
-"""Recall against state size (BASED's figure 2): one convolution and one mixer, trained on recall at sizes that fit a CPU.
+"""Recall against state size (BASED's figure 2): a convolution and one mixer, trained on recall at sizes for a CPU.
 
 Five seeds and three learning rates for each mixer. The learning rate is chosen by the mean accuracy over the seeds on
 sequences of its own; the figures are those of other sequences, the same for all runs.
@@ -7,7 +7,7 @@ sequences of its own; the figures are those of other sequences, the same for all
 import statistics
 
 import torch
-from svg_plot import Panel, write_svg
+from svg_plot import Panel
 
 from experiments.mqar_data import Task, sequences
 from experiments.mqar_model import Recaller, Recipe, accuracy_on, mixer, train_on_fresh_sequences
@@ -29,10 +29,15 @@ MIXERS = [
     *((name, head_size) for name in ("rwkv6", "rwkv7") for head_size in (8, 16, 32, 64)),
 ]
 NAMES = {
-    "attention": "attention", "based": "BASED", "window": "sliding window",
-    "rwkv4": "RWKV-4", "rwkv6": "RWKV-6", "rwkv7": "RWKV-7",
+    "attention": "attention",
+    "based": "BASED",
+    "window": "sliding window",
+    "rwkv4": "RWKV-4",
+    "rwkv6": "RWKV-6",
+    "rwkv7": "RWKV-7",
 }
 SIZES = {"based": "d' = {}", "window": "{} keys", "rwkv6": "heads of {}", "rwkv7": "heads of {}"}
+X_TITLE = "state, numbers"  # of the plot
 CHECKED = 500  # sequences for the choice of the learning rate, and as many others for the figures
 CHOICE_SEED, TEST_SEED = 2**31, 2**31 + 1
 
@@ -43,10 +48,14 @@ def tasks(quick):
 
 def mixers_for(task):
     """Without heads wider than the model and windows longer than the sequence."""
-    return [(kind, size) for kind, size in MIXERS if (size or 0) <= (task["width"] if kind.startswith("rwkv") else task["length"])]
+    return [
+        (kind, size)
+        for kind, size in MIXERS
+        if (size or 0) <= (task["width"] if kind.startswith("rwkv") else task["length"])
+    ]
 
 
-def configs(quick, options=None):
+def configs(quick):
     """Mixer by mixer, so that the table grows row by row."""
     return [
         {"task": name, **task, "mixer": kind, "size": size, "learning_rate": rate, "seed": seed}
@@ -84,8 +93,12 @@ def name_of(kind, size):
 def row(kind, size, best):
     accuracies, result = results_of(best, "accuracy"), best[0]["result"]
     return [
-        name_of(kind, size), f"{result['state']:,}", f"{result['parameters']:,}", mean_and_spread(accuracies),
-        f"{min(accuracies):.3f} to {max(accuracies):.3f}", f"{best[0]['config']['learning_rate']:g}",
+        name_of(kind, size),
+        f"{result['state']:,}",
+        f"{result['parameters']:,}",
+        mean_and_spread(accuracies),
+        f"{min(accuracies):.3f} to {max(accuracies):.3f}",
+        f"{best[0]['config']['learning_rate']:g}",
         f"{statistics.median(results_of(best, 'cpu_seconds')):.0f}",
     ]
 
@@ -110,9 +123,9 @@ def report(lines, quick=False):
     return "\n\n".join([*parts, conditions_line(lines)])
 
 
-def plot(lines, path):
+def panels(lines):
     """Accuracy against state size, a panel for each task."""
-    best, panels = best_runs(lines, configs(False), "task", "mixer", "size"), []
+    best, found = best_runs(lines, configs(False), "task", "mixer", "size"), []
     for name, task in TASKS.items():
         points = {}
         for (of, kind, _), runs in best.items():
@@ -121,6 +134,5 @@ def plot(lines, path):
                 points.setdefault((NAMES[kind], ""), []).append((runs[0]["result"]["state"], mean))
         if points:
             title = f"Task {name}: {task['pairs']} pairs, {task['length']} tokens, width {task['width']}"
-            panels.append(Panel(title, "accuracy", points, top=1))
-    if panels:
-        write_svg(path, panels, x_title="state, numbers")
+            found.append(Panel(title, "accuracy", points, top=1))
+    return found

@@ -1,4 +1,4 @@
-"""Multi-query associative recall (Zoology, arXiv 2312.04927): n key-value pairs, then each key once more, to be answered."""
+"""Multi-query associative recall (Zoology, arXiv 2312.04927): n key-value pairs, then each key again, as a query."""
 
 from dataclasses import asdict, dataclass
 

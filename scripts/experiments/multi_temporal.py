@@ -1,14 +1,12 @@
 """What perspectives add to RWKV-4 (arXiv 2402.02625): fine-tuning P of them against the same fine-tuning without.
 
-Each run trains an RWKV-4 on a text, then fine-tunes, for equally many steps and with the same parameters trained (token-shift
-mixes and head): the RWKV-4 itself, and its conversions with P perspectives, whose copies are equal at first (as published) or
-differ by noise. Bits per byte are those of the text's last part, which is never trained on.
+Each run trains an RWKV-4 on a text, then fine-tunes, for equally many steps and with the same parameters trained
+(token-shift mixes and head): the RWKV-4 itself, and its conversions with P perspectives, whose copies are equal at
+first (as published) or differ by noise. Bits per byte are those of the text's last part, which is never trained on.
 """
 
-import statistics
 from pathlib import Path
 
-from svg_plot import Panel, write_svg
 from train_program import call, card, random_text, train
 
 from experiments.runs import digest_of
@@ -25,7 +23,7 @@ TUNING = {"learning_rate": 5e-4, "final_learning_rate": 5e-5, "warmup": 10, "wei
 PUBLISHED = {"169M": (12, 768, 50277), "430M": (24, 1024, 50277), "1B5": (24, 2048, 50277), "3B": (32, 2560, 50277)}
 
 
-def configs(quick, options=None):
+def configs(quick):
     return [{**(QUICK if quick else SIZES), "seed": seed} for seed in (SEEDS[:1] if quick else SEEDS)]
 
 
@@ -35,9 +33,16 @@ def name_of(perspectives, noise):
 
 def recipe(config, output, text, steps, optimizer, model):
     return {
-        "output": str(output), "seed": config["seed"] + 1, "steps": steps, "batch": config["batch"], "context": config["context"],
-        "model": model, "data": {"files": [str(text)], "tokenizer": "bytes", "held_out": 0.05}, "optimizer": optimizer,
-        "checkpoint_every": 100, "export_dtype": "fp32",
+        "output": str(output),
+        "seed": config["seed"] + 1,
+        "steps": steps,
+        "batch": config["batch"],
+        "context": config["context"],
+        "model": model,
+        "data": {"files": [str(text)], "tokenizer": "bytes", "held_out": 0.05},
+        "optimizer": optimizer,
+        "checkpoint_every": 100,
+        "export_dtype": "fp32",
     }
 
 
@@ -61,9 +66,10 @@ def measure(config, settings):
         start = base / "model.safetensors"
         if perspectives > 1:
             start = folder / f"{name}.safetensors"
-            call("convert", base / "model.safetensors", start, "--to", "multi-temporal", "--perspectives", perspectives,
-                 "--mix-noise", noise, threads=threads)
-        tuned = recipe(config, folder / name, text, config["steps"], TUNING | {"train": trained(perspectives)}, {"checkpoint": str(start)})
+            to = f"--to multi-temporal --perspectives {perspectives} --mix-noise {noise}"
+            call("convert", base / "model.safetensors", start, *to.split(), threads=threads)
+        optimizer, model = TUNING | {"train": trained(perspectives)}, {"checkpoint": str(start)}
+        tuned = recipe(config, folder / name, text, config["steps"], optimizer, model)
         result[name] = held_out(train(tuned, threads=threads))
     return result
 
@@ -89,25 +95,16 @@ def report(lines, quick=False):
     for perspectives, noise in VARIANTS:
         tuned = results_of(lines, name_of(perspectives, noise))
         gains = [before - after for before, after in zip(without, tuned)]
-        what = f"P = {perspectives}, copies {f'with noise {noise:g}' if noise else 'equal'}" if perspectives > 1 else "RWKV-4"
-        rows.append([what, mean_and_spread(tuned, 4), mean_and_spread(gains, 4) if perspectives > 1 else "-"])
+        if perspectives == 1:
+            rows.append(["RWKV-4", mean_and_spread(tuned, 4), "-"])
+        else:
+            what = f"P = {perspectives}, copies {f'with noise {noise:g}' if noise else 'equal'}"
+            rows.append([what, mean_and_spread(tuned, 4), mean_and_spread(gains, 4)])
     before = f"| before fine-tuning | {mean_and_spread(results_of(lines, 'base'), 4)} | |"
     return (
-        f"{config['layers']} layers, width {config['width']}, {config['base_steps']} steps of training and {config['steps']} of "
-        f"fine-tuning, {config['batch'] * config['context']:,} bytes each; {len(lines)} of {len(configs(quick))} seeds.\n\n"
+        f"{config['layers']} layers, width {config['width']}, {config['base_steps']} steps of training and "
+        f"{config['steps']} of fine-tuning, {config['batch'] * config['context']:,} bytes each; "
+        f"{len(lines)} of {len(configs(quick))} seeds.\n\n"
         f"{markdown_table(['fine-tuned', 'bits per byte, held out', 'less than RWKV-4'], rows)}\n{before}\n\n"
         f"{shares()}\n\n{conditions_line(lines)}"
     )
-
-
-def plot(lines, path):
-    """Bits per byte against perspectives."""
-    if not lines:
-        return
-    points = {}
-    for perspectives, noise in VARIANTS:
-        mean = statistics.mean(results_of(lines, name_of(perspectives, noise)))
-        for of in [noise] if perspectives > 1 else [0.0, 0.01]:
-            points.setdefault((f"noise {of:g}" if of else "equal copies", ""), []).append((perspectives, mean))
-    top = max(value for line in points.values() for _, value in line)
-    write_svg(path, [Panel("After fine-tuning", "bits per byte, held out", points, top=round(top + 0.1, 1))], x_title="perspectives")

@@ -1,7 +1,7 @@
 """Runs of an experiment and their results: one JSON line {"config", "result", "conditions"} for each finished run.
 
-Whatever is killed, what is finished stays: a call does the runs that the file does not have yet. Several processes, of one
-call or of several on the same file, share the work; the lock of a run goes with the process that holds it.
+Whatever is killed, what is finished stays: a call does the runs that the file does not have yet. Several processes, of
+one call or of several on the same file, share the work; the lock of a run goes with the process that holds it.
 """
 
 import fcntl
@@ -44,7 +44,7 @@ def read_results(path: Path):
 
 
 class ResultsFile:
-    """One process's hold on a results file. POSIX locks go when any handle of the file is closed: this has the only one."""
+    """One process's hold on a results file: its only handle, since POSIX locks go when any handle is closed."""
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,11 @@ def work(measure, configs, settings: Settings):
         start = time.perf_counter()
         result = measure(config, settings)
         results.append({"config": config, "result": result, "conditions": conditions(settings.device)})
-        print(f"[{number}/{len(configs)}] {time.perf_counter() - start:.0f} s {config} -> {result}", file=sys.stderr, flush=True)
+        print(
+            f"[{number}/{len(configs)}] {time.perf_counter() - start:.0f} s {config} -> {result}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def do_missing_runs(measure, configs, settings: Settings):

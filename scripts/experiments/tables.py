@@ -1,9 +1,11 @@
-"""Results as text: Markdown tables, and their places in docs/reproduce.md."""
+"""Results as Markdown tables, and their places in docs/reproduce.md."""
 
 import re
 import statistics
 from collections import Counter
 from pathlib import Path
+
+from svg_plot import write_svg
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reproduce.md"
 
@@ -26,8 +28,8 @@ def results_of(lines, name):
 
 
 def best_runs(lines, wanted, *names):
-    """Values of these keys of the configurations -> the lines of the learning rate with the best mean on the sequences for
-    the choice; only where every run that is wanted is done: before that nothing is ranked."""
+    """Values of these keys of the configurations -> the lines of the learning rate with the best mean on the sequences
+    for the choice; only where every run that is wanted is done: before that nothing is ranked."""
     groups = grouped(lines, *names)
     counts = Counter(tuple(config[name] for name in names) for config in wanted)
     complete = {key: grouped(groups[key], "learning_rate") for key in counts if len(groups.get(key, [])) == counts[key]}
@@ -38,7 +40,7 @@ def best_runs(lines, wanted, *names):
 
 
 def mean_and_spread(values, digits=3):
-    """"0.912 ± 0.004": the mean and the standard deviation of a sample."""
+    """ "0.912 ± 0.004": the mean and the standard deviation of a sample."""
     text = f"{statistics.mean(values):.{digits}f}"
     return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
 
@@ -55,12 +57,30 @@ def conditions_line(lines):
     return "Runs: " + "; ".join(f"{len(of_kind)} on {kind}" for kind, of_kind in kinds.items()) + "."
 
 
+def plot_of(name):
+    return PAGE.with_name(f"reproduce_{name.replace('-', '_')}.svg")
+
+
+def panels_of(experiment, lines):
+    return experiment.panels(lines) if hasattr(experiment, "panels") else []
+
+
 def marked(name):
     return re.compile(rf"(<!-- results: {re.escape(name)} -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
-def page_with(name, report, page):
-    """The page with this report between the marks of its name."""
+def page_with(page, name, experiment, lines):
+    """The page with these results' report, and plot where there is one, between the marks of the name."""
     if not marked(name).search(page):
         raise ValueError(f"{PAGE.name} has no <!-- results: {name} --> ... <!-- /results -->")
-    return marked(name).sub(lambda found: found[1] + report + "\n" + found[2], page)
+    report = experiment.report(lines) + "\n"
+    if panels_of(experiment, lines):
+        report += f"\n![the plot of this table]({plot_of(name).name})\n"
+    return marked(name).sub(lambda found: found[1] + report + found[2], page)
+
+
+def write(name, experiment, lines):
+    """The page, and the plot beside it."""
+    PAGE.write_text(page_with(PAGE.read_text(), name, experiment, lines))
+    if panels := panels_of(experiment, lines):
+        write_svg(plot_of(name), panels, x_title=experiment.X_TITLE)

@@ -1,9 +1,10 @@
-"""Training of a small RWKV-7 beside the same model with a loop over the tokens and an attention model of as many parameters.
+"""Training of a small RWKV-7 beside the same model with a loop over the tokens and an equally large attention model.
 
-python tests/benchmark/bench_training.py [--lengths 128 512 2048] [--dtypes fp32 bf16] [--compile] [--threads 2] [--rounds 9]
+python tests/benchmark/bench_training.py [--lengths 128 512 2048] [--dtypes fp32 bf16] [--compile] [--threads 2]
 A step is forward, backward, clipping and AdamW, on as many tokens for every length. libwkv's model runs through
-wkv.nn.Module, and once by the program `wkv train`; the others are plain PyTorch (training_peers.py), attention fused. bf16 is
-autocast, with parameters in fp32. Models take turns (benchlib.py); a ratio is the median of the rounds' ratios.
+wkv.nn.Module, and once by the program `wkv train`, whose figure is of the wall clock; the others are plain PyTorch
+(training_peers.py), attention fused. bf16 is autocast, with parameters in fp32. Models take turns (benchlib.py); a
+ratio is the median of the rounds' ratios.
 """
 
 import argparse
@@ -24,7 +25,10 @@ import wkv
 
 VOCAB, LAYERS, WIDTH, HEAD_SIZE = 256, 5, 128, 32
 MODEL = {
-    "family": "rwkv7", "layers": LAYERS, "width": WIDTH, "head_size": HEAD_SIZE,
+    "family": "rwkv7",
+    "layers": LAYERS,
+    "width": WIDTH,
+    "head_size": HEAD_SIZE,
     "ranks": {"decay": 32, "in_context_rate": 32, "value_residual": 32, "gate": 32},
 }
 TOKENS = 4096  # of a step
@@ -36,9 +40,15 @@ OURS, TRAINER, LOOP, ATTENTION, COMPILED = "libwkv", "wkv train", "RWKV-7, loop"
 def trainer_speed(folder, length, dtype, steps, threads):
     """Tokens/s of `wkv train` itself, by the median of the times between the lines of its log."""
     recipe = {
-        "output": str(folder / f"{length}-{dtype}"), "steps": steps, "batch": TOKENS // length, "context": length,
-        "precision": dtype, "model": MODEL, "data": {"files": [str(folder / "text.txt")], "tokenizer": "bytes"},
-        "log_every": 1, "checkpoint_every": 0,
+        "output": str(folder / f"{length}-{dtype}"),
+        "steps": steps,
+        "batch": TOKENS // length,
+        "context": length,
+        "precision": dtype,
+        "model": MODEL,
+        "data": {"files": [str(folder / "text.txt")], "tokenizer": "bytes"},
+        "log_every": 1,
+        "checkpoint_every": 0,
     }
     log = train(recipe, threads=threads) / "metrics.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
@@ -94,7 +104,10 @@ def measure(checkpoint, length, dtype_name, options):
     theirs = sum(p.numel() for p in attention.parameters())
     if abs(theirs / count - 1) > 0.01:
         raise RuntimeError(f"the attention model has {theirs} parameters, RWKV-7 {count}")
-    cases = {OURS: Trained(ours, dtype, inputs, targets, ours.loss), ATTENTION: Trained(attention, dtype, inputs, targets)}
+    cases = {
+        OURS: Trained(ours, dtype, inputs, targets, ours.loss),
+        ATTENTION: Trained(attention, dtype, inputs, targets),
+    }
     if options.compile:
         compiled = torch.compile(attention_model(count, length))
         cases[COMPILED] = Trained(compiled, dtype, inputs, targets)
@@ -110,7 +123,9 @@ def measure(checkpoint, length, dtype_name, options):
 
 
 def table(speeds):
-    names = [name for name in (OURS, TRAINER, ATTENTION, COMPILED, LOOP) if any(name in found for found in speeds.values())]
+    names = [
+        name for name in (OURS, TRAINER, ATTENTION, COMPILED, LOOP) if any(name in found for found in speeds.values())
+    ]
 
     def cell(found, name):
         if name not in found:
@@ -148,8 +163,8 @@ def main():
                 speeds[length, dtype][TRAINER] = (rate, None, False)
                 print(f"T = {length}, {dtype}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     clock = "CPU" if options.threads == 1 else "wall"
-    print(f"Tokens/s of training, {parameters:,} parameters, {TOKENS} tokens a step, {options.threads} threads ({clock} time), ", end="")
-    print(f"PyTorch {torch.__version__}; (times libwkv's time)\n")
+    print(f"Tokens/s of training, {parameters:,} parameters, {TOKENS} tokens a step, {options.threads} threads", end="")
+    print(f" ({clock} time), PyTorch {torch.__version__}; (times libwkv's time)\n")
     print(table(speeds))
 
 

@@ -50,7 +50,12 @@ def new_model(folder: Path, model: dict, seed=1, dtype="fp32") -> Path:
     """A model with its family's initial values, made by one step of a rate that changes nothing."""
     with tempfile.TemporaryDirectory() as scratch:
         recipe = {
-            "output": str(folder), "seed": seed, "steps": 1, "batch": 1, "context": 32, "model": model,
+            "output": str(folder),
+            "seed": seed,
+            "steps": 1,
+            "batch": 1,
+            "context": 32,
+            "model": model,
             "data": {"files": [str(random_text(Path(scratch, "text.txt"), 4096))], "tokenizer": "bytes"},
             "optimizer": {"learning_rate": 1e-30, "final_learning_rate": 1e-30, "weight_decay": 0},
             "export_dtype": dtype,

@@ -18,7 +18,9 @@ def wkv7_loop(r, decay, k, v, a, b):
     outputs = []
     for t in range(T):
         removed = state @ a[:, t, :, :, None]
-        state = state * decay[:, t, :, None, :] + removed @ b[:, t, :, None, :] + v[:, t, :, :, None] @ k[:, t, :, None, :]
+        state = (
+            state * decay[:, t, :, None, :] + removed @ b[:, t, :, None, :] + v[:, t, :, :, None] @ k[:, t, :, None, :]
+        )
         outputs.append(state @ r[:, t, :, :, None])
     return torch.stack(outputs, 1).squeeze(-1)
 
@@ -28,7 +30,9 @@ class RWKV7Loop(nn.Module):
 
     def __init__(self, parameters: dict[str, torch.Tensor], layers: int, recurrence=wkv7_loop):
         super().__init__()
-        self.weights = nn.ParameterDict({name.replace(".", "/"): nn.Parameter(x.detach().clone()) for name, x in parameters.items()})
+        self.weights = nn.ParameterDict(
+            {name.replace(".", "/"): nn.Parameter(x.detach().clone()) for name, x in parameters.items()}
+        )
         self.layers, self.recurrence = layers, recurrence
 
     def get(self, *name):
@@ -53,7 +57,9 @@ class RWKV7Loop(nn.Module):
         heads = self.get(att, "r_k").shape[0]
         change = pad(h, (0, 0, 1, -1)) - h
         x_r, x_w, x_k, x_v, x_a, x_g = (h + change * self.get(att, f"x_{part}") for part in "rwkvag")
-        r, k, v = (x @ self.get(att, name, "weight").T for x, name in ((x_r, "receptance"), (x_k, "key"), (x_v, "value")))
+        r, k, v = (
+            x @ self.get(att, name, "weight").T for x, name in ((x_r, "receptance"), (x_k, "key"), (x_v, "value"))
+        )
         decay = torch.exp(-math.exp(-0.5) * (self.get(att, "w0") + low_rank(x_w, "w", torch.tanh)).float().sigmoid())
         if first_v is None:
             first_v = v

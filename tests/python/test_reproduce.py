@@ -1,4 +1,5 @@
-"""scripts/reproduce: its recall task is the published one, finished runs are kept, and the page says what the results say."""
+"""scripts/reproduce: its recall task is the published one, finished runs are kept, the page is what the results say."""
+
 import json
 import math
 import subprocess
@@ -9,14 +10,19 @@ import torch
 from conftest import ROOT, golden
 
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests/benchmark")]
-from experiments import clip_captions, generation, mqar, mqar_model, mqar_published, multi_temporal, rrwkv_recall, runs, tables  # noqa: E402
+from experiments import clip_captions, generation, multi_temporal, rrwkv_recall  # noqa: E402
+from experiments import mqar, mqar_model, mqar_published, runs, tables  # noqa: E402
 from experiments.mqar_data import IGNORED, Task, accuracy, sequences  # noqa: E402
 from train_program import new_model  # noqa: E402
 from training_peers import RWKV7Loop  # noqa: E402
 
 EXPERIMENTS = {
-    "mqar": mqar, "mqar-published": mqar_published, "generation": generation, "multi-temporal": multi_temporal,
-    "rrwkv-recall": rrwkv_recall, "clip-captions": clip_captions,
+    "mqar": mqar,
+    "mqar-published": mqar_published,
+    "generation": generation,
+    "multi-temporal": multi_temporal,
+    "rrwkv-recall": rrwkv_recall,
+    "clip-captions": clip_captions,
 }
 SETS = range(5)  # of the published generator's sequences
 EXAMPLES = 4000
@@ -27,7 +33,13 @@ def published(index):
 
 
 def task_of(found):
-    names = {"vocab": "vocab_size", "length": "input_seq_len", "pairs": "num_kv_pairs", "power": "power_a", "random_fill": "random_non_queries"}
+    names = {
+        "vocab": "vocab_size",
+        "length": "input_seq_len",
+        "pairs": "num_kv_pairs",
+        "power": "power_a",
+        "random_fill": "random_non_queries",
+    }
     return Task(**{ours: found["params"][theirs] for ours, theirs in names.items()})
 
 
@@ -63,7 +75,9 @@ def test_sequences_have_the_published_statistics(index):
     found = published(index)
     task, expected = task_of(found), found["statistics"]
     assert task.slots == expected["slots"]
-    torch.testing.assert_close(task.slot_probabilities()[:16], torch.tensor(expected["slot_probability"]).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        task.slot_probabilities()[:16], torch.tensor(expected["slot_probability"]).double(), atol=1e-5, rtol=0
+    )
 
     inputs, labels = sequences(task, EXAMPLES, torch.Generator().manual_seed(1))
     slots = slots_of(task, inputs, labels)
@@ -77,7 +91,12 @@ def test_sequences_have_the_published_statistics(index):
         theirs = torch.tensor(expected[name])
         error = (2 * theirs * (1 - theirs) / EXAMPLES).sqrt() + 1e-3  # of the difference of two samples
         assert ((ours.float().mean(0) - theirs).abs() < 5 * error).all(), name
-    means = {"mean_slot_first_key": slots[:, 0], "mean_slot_last_key": slots[:, -1], "mean_key": inputs[:, 0], "mean_value": inputs[:, 1]}
+    means = {
+        "mean_slot_first_key": slots[:, 0],
+        "mean_slot_last_key": slots[:, -1],
+        "mean_key": inputs[:, 0],
+        "mean_value": inputs[:, 1],
+    }
     for name, ours in means.items():
         assert abs(ours.double().mean() - expected[name]) < 5 * ours.double().std() * math.sqrt(2 / EXAMPLES), name
 
@@ -102,10 +121,19 @@ def test_accuracy_is_the_mean_over_examples():
     assert accuracy(torch.nn.functional.one_hot(answers), labels) == pytest.approx((1 / 3 + 1) / 2)
 
 
-@pytest.mark.parametrize("kind, size, state", [
-    ("attention", None, 8192), ("based", 16, 9945), ("based", 8, 2925), ("based", 4, 975), ("window", 16, 2048), ("rwkv4", None, 256),
-    ("rwkv6", 16, 1088), ("rwkv7", 64, 4160),
-])
+@pytest.mark.parametrize(
+    "kind, size, state",
+    [
+        ("attention", None, 8192),
+        ("based", 16, 9945),
+        ("based", 8, 2925),
+        ("based", 4, 975),
+        ("window", 16, 2048),
+        ("rwkv4", None, 256),
+        ("rwkv6", 16, 1088),
+        ("rwkv7", 64, 4160),
+    ],
+)
 def test_state_sizes(kind, size, state):
     assert mqar_model.mixer(kind, 64, 64, size).state == state
 
@@ -156,10 +184,16 @@ def test_finished_runs_are_kept_and_a_torn_line_is_run_again(tmp_path):
 def test_a_run_that_another_process_is_at_is_left_to_it(tmp_path):
     config, path = {"seed": 0}, tmp_path / "results.jsonl"
     holder = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-         f"from pathlib import Path; from experiments import runs\n"
-         f"file = runs.ResultsFile(Path({str(path)!r})); print(file.claim({config!r}), flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+            f"from pathlib import Path; from experiments import runs\n"
+            f"file = runs.ResultsFile(Path({str(path)!r})); print(file.claim({config!r}), flush=True); sys.stdin.read()",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert holder.stdout.readline() == "True\n"
     assert not runs.ResultsFile(path).claim(config)
@@ -176,7 +210,10 @@ def test_a_broken_results_file_is_named(tmp_path):
 
 def test_the_learning_rate_is_chosen_on_sequences_of_its_own():
     lines = [
-        {"config": {"model": "a", "learning_rate": rate, "seed": seed}, "result": {"choice_accuracy": choice, "accuracy": test}}
+        {
+            "config": {"model": "a", "learning_rate": rate, "seed": seed},
+            "result": {"choice_accuracy": choice, "accuracy": test},
+        }
         for rate, choice, test in ((0.1, 0.9, 0.5), (0.2, 0.8, 0.7))
         for seed in range(2)
     ]
@@ -187,12 +224,13 @@ def test_the_learning_rate_is_chosen_on_sequences_of_its_own():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_page_says_what_the_results_say(name):
-    page = tables.PAGE.read_text()
-    report = EXPERIMENTS[name].report(runs.read_results(ROOT / f"docs/results/{name}.jsonl"))
-    assert tables.page_with(name, report, page) == page
+    page, lines = tables.PAGE.read_text(), runs.read_results(ROOT / f"docs/results/{name}.jsonl")
+    assert tables.page_with(page, name, EXPERIMENTS[name], lines) == page
 
 
-@pytest.mark.parametrize("name, rows", [("mqar", 11), ("mqar-published", 4), ("rrwkv-recall", 3), ("multi-temporal", 1)])
+@pytest.mark.parametrize(
+    "name, rows", [("mqar", 11), ("mqar-published", 4), ("rrwkv-recall", 3), ("multi-temporal", 1)]
+)
 def test_a_quick_run_fills_its_table(name, rows, tmp_path):
     command = [sys.executable, ROOT / "scripts/reproduce", name, "--quick", "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
