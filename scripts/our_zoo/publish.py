@@ -10,7 +10,8 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from our_zoo.runs import FAMILIES, RECIPES, SEEDS, TUNES, bits_per_byte, full_run, learning_rates, read_results
+from experiments.runs import read_results
+from our_zoo.runs import FAMILIES, RECIPES, SEEDS, TUNES, bits_per_byte, by_run, full_run, learning_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/our_models.md"
@@ -95,7 +96,7 @@ def row(family, runs, finished, state, speed):
 
 
 def table(folder, text, program):
-    finished = read_results(folder / "results.jsonl")
+    finished = by_run(read_results(folder / "results.jsonl"))
     runs = {family: of_family for family in FAMILIES if (of_family := full_runs(family, finished))}
     if not runs:
         raise SystemExit(f"{folder / 'results.jsonl'}: no family's full run is finished")
@@ -137,7 +138,7 @@ def needed_config(folder):
 
 def card(family, run, line, text, config, logits):
     """As the schema in zoo/cards/schema has it."""
-    result, recipe, bits = line["result"], line["config"]["recipe"], line["result"]["held_out_bits_per_byte"]
+    result, recipe, bits = line["result"], line["result"]["recipe"], line["result"]["held_out_bits_per_byte"]
     epochs = result["tokens"] / result["training_tokens"]
     start = f", from this project's {TUNES[family]} of the same text" if family in TUNES else ""
     notes = "Models of all families were trained under equal conditions, to be compared: docs/our_models.md. So few tokens teach little: "
@@ -181,7 +182,7 @@ def card(family, run, line, text, config, logits):
 
 
 def install(family, folder, text):
-    finished = read_results(folder / "results.jsonl")
+    finished = by_run(read_results(folder / "results.jsonl"))
     runs = full_runs(family, finished)
     if not runs:
         raise SystemExit(f"{folder / 'results.jsonl'}: no full run of {family} is finished")
