@@ -30,8 +30,8 @@ class WKV_API GradientBuckets {
  private:
   struct Bucket {
     std::vector<at::Tensor> parameters, sums;  // the sums' elements lie in `flat`
-    at::Tensor flat;     // the sums, then for each parameter how many ranks have a gradient
-    size_t missing = 0;  // gradients that have not come
+    at::Tensor flat;                           // the sums, then for each parameter how many ranks have a gradient
+    size_t missing = 0;                        // gradients that have not come
     std::optional<ProcessGroup::Pending> pending;
   };
   struct Place {

@@ -63,14 +63,17 @@ LanguageTask::LanguageTask(std::shared_ptr<models::LanguageModel> model, TextDat
       rank_(rank),
       first_row_(rank.index * config.batch / rank.count),
       rows_(config.batch / rank.count) {
-  if (rank.sequence.ranks == nullptr) return;
+  const bool in_parts = rank.sequence.ranks != nullptr, consecutive = config.data.order == "consecutive";
+  if (!in_parts && !consecutive) return;
   const auto state = model_->initial_state(1);
-  for (const auto& entry : state.entries)
+  for (const auto& entry : state.entries) {
     if (models::State::grows(entry.name))
       throw Error(ErrorCode::invalid_argument,
-                  fmt::format("sequence_ranks must be 1 for this {}: its state grows with every token ({})",
-                              model_->family(), entry.name));
-  relay_.emplace(*rank.sequence.ranks, rank.sequence.index, rank.sequence.count, state);
+                  fmt::format("{}: the state of {} grows with every token ({}): it {}",
+                              consecutive ? "data.order" : "sequence_ranks", model_->family(), entry.name,
+                              consecutive ? "can't read on and on, only shuffled windows" : "can't be handed on"));
+  }
+  if (in_parts) relay_.emplace(*rank.sequence.ranks, rank.sequence.index, rank.sequence.count, state);
 }
 
 at::Tensor LanguageTask::loss(int64_t index) {
@@ -90,8 +93,7 @@ at::Tensor LanguageTask::loss(int64_t index) {
 at::Tensor LanguageTask::loss_of_part(const at::Tensor& tokens, const std::vector<bool>& fresh) {
   const bool consecutive = config_.data.order == "consecutive";
   bring_carried();
-  if (consecutive && relay_->first())
-    carried_ = refresh(std::move(carried_), model_->initial_state(rows_), fresh);
+  if (consecutive && relay_->first()) carried_ = refresh(std::move(carried_), model_->initial_state(rows_), fresh);
   const int64_t length = config_.context / rank_.sequence.count, begin = rank_.sequence.index * length;
   const auto inputs = tokens.narrow(1, begin, length), targets = tokens.narrow(1, begin + 1, length);
   at::Tensor loss;
@@ -136,7 +138,7 @@ void LanguageTask::assign_carried(const std::vector<at::Tensor>& tensors) {
 
 std::vector<Measurement> LanguageTask::evaluate() {
   if (data_.held_out.numel() == 0) return {};
-  return {{"held_out_bits_per_byte", held_out_bits_per_byte(*model_, data_)}};
+  return {{"held_out_bits_per_byte", held_out_bits_per_byte(*model_, data_, config_.context)}};
 }
 
 std::string LanguageTask::describe(double loss) const {

@@ -38,7 +38,7 @@ class WKV_API LanguageTask : public Task {
   int64_t first_row_, rows_;
   std::optional<StateRelay> relay_;  // sequence parallelism
   bool carried_elsewhere_ = false;   // on the last of the ranks that share the rows, where the first needs it
-  models::State carried_;  // of the rows, where data.order is consecutive
+  models::State carried_;            // of the rows, where data.order is consecutive
 };
 
 std::unique_ptr<Task> make_language_task(const TrainConfig& config, const Rank& rank);

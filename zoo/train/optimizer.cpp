@@ -136,8 +136,7 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::moments() const {
   return moments;
 }
 
-void AdamW::assign_moments(
-    const std::function<at::Tensor(const std::string& name, const at::Tensor& like)>& stored) {
+void AdamW::assign_moments(const std::function<at::Tensor(const std::string& name, const at::Tensor& like)>& stored) {
   each_slot([&](const Slot& slot) {
     slot.exp_avg.copy_(slot.own.of(stored(slot.name + ".exp_avg", slot.parameter)));
     slot.exp_avg_sq.copy_(slot.own.of(stored(slot.name + ".exp_avg_sq", slot.parameter)));

@@ -1,5 +1,5 @@
-// AdamW over a model's parameter groups. Ranks that train together divide it (ZeRO, stage 1: arXiv 1910.02054): each has
-// the moments of its own elements, and updates these.
+// AdamW over a model's parameter groups. Ranks that train together divide it (ZeRO, stage 1: arXiv 1910.02054): each
+// has the moments of its own elements, and updates these.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -24,8 +24,8 @@ class WKV_API AdamW {
 
   // Of all gradients together, not yet divided.
   double gradient_norm() const;
-  // step: 1 for the first. Gradients, on all ranks the same, are divided by `divisor` on the way; parameters without one
-  // stay as they are.
+  // step: 1 for the first. Gradients, on all ranks the same, are divided by `divisor` on the way; parameters without
+  // one stay as they are.
   void step(int64_t step, double learning_rate, double divisor);
   void clear_gradients();
   int64_t trained_elements() const;

@@ -14,9 +14,9 @@ Rank rank_of(const TrainConfig& config, ProcessGroup* ranks) {
   const int64_t index = ranks == nullptr ? 0 : ranks->rank(), count = ranks == nullptr ? 1 : ranks->size();
   const int64_t in_sequence = config.sequence_ranks;
   if (count % in_sequence != 0)
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("sequence_ranks must divide the number of ranks, {} (WORLD_SIZE), got {}", count,
-                            in_sequence));
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("sequence_ranks must divide the number of ranks, {} (WORLD_SIZE), got {}", count, in_sequence));
   Rank rank{.index = index / in_sequence, .count = count / in_sequence};
   if (config.batch % rank.count != 0)
     throw Error(ErrorCode::invalid_argument,

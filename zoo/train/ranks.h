@@ -9,8 +9,8 @@
 
 namespace wkv::zoo {
 
-// This rank's part of each batch; ranks null: this process is alone. Throws wkv::Error where the number of ranks doesn't
-// divide what it has to.
+// This rank's part of each batch; ranks null: this process is alone. Throws wkv::Error where the number of ranks
+// doesn't divide what it has to.
 WKV_API Rank rank_of(const TrainConfig& config, ProcessGroup* ranks);
 
 // The first key by which two ranks' recipes differ, "" for none; `threads` may.

@@ -1,5 +1,5 @@
-// Sequences cut along time: each of some ranks has consecutive tokens of the same rows, hands the recurrent state behind
-// its tokens to the next one, and gets that state's gradient back.
+// Sequences cut along time: each of some ranks has consecutive tokens of the same rows, hands the recurrent state
+// behind its tokens to the next one, and gets that state's gradient back.
 #pragma once
 #include <cstdint>
 #include <vector>

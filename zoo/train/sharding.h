@@ -17,8 +17,8 @@ struct ElementRange {
   bool operator==(const ElementRange&) const = default;
 };
 
-// For each tensor, by its number of elements, the part of rank `index` of `count`: the tensors one after another are cut
-// into `count` pieces of the same length, to one element.
+// For each tensor, by its number of elements, the part of rank `index` of `count`: the tensors one after another are
+// cut into `count` pieces of the same length, to one element.
 WKV_API std::vector<ElementRange> own_ranges(const std::vector<int64_t>& sizes, int64_t index, int64_t count);
 
 // Every rank has its own part of these contiguous tensors, of one dtype; now all ranks have all.

@@ -24,8 +24,8 @@ struct Rank {
   int64_t index = 0, count = 1;
   // Of these processes, for a loss that compares their rows; none: one process.
   std::optional<models::ProcessGroup> group = std::nullopt;
-  // The ranks that share its rows, each with consecutive tokens of them: this one is number `index` of `count`. Null: it
-  // has its rows whole.
+  // The ranks that share its rows, each with consecutive tokens of them: this one is number `index` of `count`. Null:
+  // it has its rows whole.
   struct Sequence {
     ProcessGroup* ranks = nullptr;
     int64_t index = 0, count = 1;

@@ -9,8 +9,8 @@
 #include <csignal>
 #include <map>
 #include <memory>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "io/atomic_file.h"
@@ -142,8 +142,8 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
   if (leads && checkpoint) progress->message(fmt::format("going on from {}", checkpoint->string()));
   if (leads && !config.optimizer.train.empty())
     progress->message(fmt::format("training {} of {} parameters, those with {} in their names",
-                                 trainer.trained_elements(), count_parameters(model),
-                                 fmt::join(config.optimizer.train, ", ")));
+                                  trainer.trained_elements(), count_parameters(model),
+                                  fmt::join(config.optimizer.train, ", ")));
   const auto save = [&]() -> std::filesystem::path {
     const auto gathered = trainer.gather();
     if (!leads) return {};

@@ -47,9 +47,9 @@ at::Tensor stored(const TensorSource& source, const std::filesystem::path& file,
     throw Error(ErrorCode::missing_tensor, fmt::format("{}: the tensor {} is missing", file.string(), name));
   const auto tensor = as_tensor(*entry);
   if (tensor.sizes() != sizes || tensor.scalar_type() != dtype)
-    throw Error(ErrorCode::shape_mismatch, fmt::format("{}: {} must be {} {}, got {} {}", file.string(), name,
-                                                       c10::str(sizes), c10::toString(dtype),
-                                                       c10::str(tensor.sizes()), c10::toString(tensor.scalar_type())));
+    throw Error(ErrorCode::shape_mismatch,
+                fmt::format("{}: {} must be {} {}, got {} {}", file.string(), name, c10::str(sizes),
+                            c10::toString(dtype), c10::str(tensor.sizes()), c10::toString(tensor.scalar_type())));
   return tensor;
 }
 
@@ -138,8 +138,7 @@ std::vector<std::pair<std::string, at::Tensor>> Trainer::gather() const {
   return tensors;
 }
 
-void Trainer::save(const std::filesystem::path& folder,
-                   const std::vector<std::pair<std::string, at::Tensor>>& gathered,
+void Trainer::save(const std::filesystem::path& folder, const std::vector<std::pair<std::string, at::Tensor>>& gathered,
                    std::map<std::string, std::string> notes) const {
   write_safetensors(folder / kModelFile, named_tensors(task_.model()), task_.model().metadata());
   notes[kStepsNote] = fmt::format("{}", steps_done_);

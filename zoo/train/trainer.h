@@ -28,8 +28,8 @@ class WKV_API Trainer {
   // They begin with rank 0's parameters and make the same calls.
   Trainer(Task& task, const TrainConfig& config, ProcessGroup* ranks = nullptr);
 
-  // The next optimizer step, its results those of all ranks. Throws wkv::Error when the loss or a gradient is not finite; the parameters are then as
-  // before.
+  // The next optimizer step, its results those of all ranks. Throws wkv::Error when the loss or a gradient is not
+  // finite; the parameters are then as before.
   StepResult step();
 
   int64_t steps_done() const { return steps_done_; }

@@ -23,10 +23,10 @@ struct TrainConfig {
     // keys below say nothing then; config, JSON or the path of a JSON file, is what the shapes can't tell.
     std::string checkpoint, config;
     // A new model:
-    std::string family = "rwkv7";  // rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based
+    std::string family = "rwkv7";  // rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based, transformer
     int64_t layers = 6;
     int64_t width = 192;
-    int64_t head_size = 64;    // rwkv5, 6, 7, based
+    int64_t head_size = 64;    // rwkv5, 6, 7, based, transformer
     int64_t ffn_width = 0;     // 0: the family's rule
     int64_t vocab = 0;         // 0: the tokenizer's
     int64_t perspectives = 4;  // multi_temporal_rwkv
