@@ -2,6 +2,9 @@
 import pytest
 import torch
 import wkv
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.utils.checkpoint import checkpoint
 
 PROCESSES, ROWS = 2, 4
@@ -68,19 +71,16 @@ def try_sharding(rank, folder):
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=PROCESSES)
     module = load()
     parallel = torch.nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
-    optimizer = torch.distributed.optim.ZeroRedundancyOptimizer(module.parameters(), torch.optim.AdamW, lr=1e-3)
+    optimizer = ZeroRedundancyOptimizer(module.parameters(), torch.optim.AdamW, lr=1e-3)
     rows = slice(rank * ROWS // PROCESSES, (rank + 1) * ROWS // PROCESSES)
     for _ in range(2):
         optimizer.zero_grad()
         loss(parallel, *(x[rows] for x in batch())).backward()
         optimizer.step()
     found = {"state_dict": module.state_dict(), "moments": sum(map(len, optimizer.optim.state.values()))}
-    cpu = torch.device("cpu")
     for name, shard in {
-        "fully_shard": lambda x: torch.distributed.fsdp.fully_shard(
-            x, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (PROCESSES,))
-        ),
-        "FSDP": lambda x: torch.distributed.fsdp.FullyShardedDataParallel(x, use_orig_params=True, device_id=cpu),
+        "fully_shard": lambda x: fully_shard(x, mesh=init_device_mesh("cpu", (PROCESSES,))),
+        "FSDP": lambda x: FullyShardedDataParallel(x, use_orig_params=True, device_id=torch.device("cpu")),
     }.items():
         sharded = shard(load())
         with pytest.raises(RuntimeError) as raised:
