@@ -81,6 +81,7 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("optimizer.logit_penalty", c.optimizer.logit_penalty, at_least(0));
   visit("optimizer.train", c.optimizer.train, Rule{});
   visit("threads", c.threads, free_to_change(at_least(0)));
+  visit("sequence_ranks", c.sequence_ranks, free_to_change(at_least(1)));
   visit("log_every", c.log_every, free_to_change(at_least(1)));
   visit("evaluate_every", c.evaluate_every, free_to_change(at_least(0)));
   visit("checkpoint_every", c.checkpoint_every, free_to_change(at_least(0)));
@@ -232,6 +233,9 @@ ordered_json parse_strictly(const std::string& text) {
 }
 
 void check_together(const TrainConfig& config) {
+  if (config.context % config.sequence_ranks != 0)
+    refuse(fmt::format("recipe: context must be divisible by sequence_ranks = {}, got {}", config.sequence_ranks,
+                       config.context));
   if (config.output.empty()) refuse("recipe: output is missing: the folder that checkpoints and the model go to");
   if (config.data.files.empty()) refuse("recipe: data.files is missing: the text to train on");
   if (config.optimizer.final_learning_rate > config.optimizer.learning_rate)

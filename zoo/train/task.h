@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "train/process_group.h"
 #include "wkv/models/contrastive_loss.h"
 #include "wkv/models/language_model.h"
 #include "wkv/zoo/train.h"
@@ -23,6 +24,12 @@ struct Rank {
   int64_t index = 0, count = 1;
   // Of these processes, for a loss that compares their rows; none: one process.
   std::optional<models::ProcessGroup> group = std::nullopt;
+  // The ranks that share its rows, each with consecutive tokens of them: this one is number `index` of `count`. Null:
+  // it has its rows whole.
+  struct Sequence {
+    ProcessGroup* ranks = nullptr;
+    int64_t index = 0, count = 1;
+  } sequence = {};
 };
 
 class Task {

@@ -71,6 +71,7 @@ struct TrainConfig {
   Optimizer optimizer;
   // What doesn't change the result, and may differ when a run is continued.
   int64_t threads = 0;             // 0: torch's choice
+  int64_t sequence_ranks = 1;      // ranks that share a sequence, each with consecutive tokens of it
   int64_t log_every = 10;          // steps
   int64_t evaluate_every = 0;      // steps; 0: at the end only
   int64_t checkpoint_every = 500;  // steps; 0: at the end only
@@ -98,13 +99,14 @@ struct TrainReport {
   double final_loss = 0.0;       // of the last step
   std::vector<Measurement> measurements;   // of the exported weights, when finished
   double seconds = 0.0;          // of training, over all continuations
-  std::filesystem::path folder;  // the model when finished, else the checkpoint
+  std::filesystem::path folder;  // the model when finished, else the checkpoint; empty on other ranks than 0
 };
 
 // Trains, going on from the newest checkpoint in config.output where there is one; the result is bit for bit that of
 // one run with the same number of threads. SIGINT or SIGTERM ends it after the step, with a checkpoint. In
 // config.output: checkpoint-STEP/, metrics.jsonl, and at the end model.safetensors, config.json, recipe.json and
-// card.json. progress: where the progress line goes; live: it is a terminal, the line is rewritten in place.
+// card.json. Where the environment says that this is one rank of several (docs/distributed.md), the same is done by all
+// of them together, and only rank 0 writes. progress: where the progress line goes; live: it is a terminal, the line is rewritten in place.
 WKV_API TrainReport train(const TrainConfig& config, std::ostream& progress, bool live = false);
 
 }  // namespace wkv::zoo
