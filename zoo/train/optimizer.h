@@ -21,7 +21,7 @@ class WKV_API AdamW {
   // Of all gradients together, not yet divided.
   double gradient_norm() const;
   // step: 1 for the first. Gradients are divided by `divisor` on the way; parameters without one stay as they are.
-  void step(int64_t step, double learning_rate, double divisor);
+  void step(int64_t step, double learning_rate, double beta1, double divisor);
   void clear_gradients();
   int64_t trained_elements() const;
 
