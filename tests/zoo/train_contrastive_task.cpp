@@ -87,6 +87,13 @@ TEST_F(ContrastiveTraining, continued_is_bit_for_bit_the_run_that_never_stopped)
     EXPECT_TRUE(at::equal(expected[i].second, found[i].second)) << expected[i].first;
 }
 
+TEST_F(ContrastiveTraining, in_bf16_has_nearly_the_same_loss) {
+  const double exact = make()->loss(0).item<double>();
+  config.precision = "bf16";
+  const auto task = make();
+  EXPECT_NEAR(Trainer(*task, config).step().loss, exact, 0.05);
+}
+
 TEST_F(ContrastiveTraining, the_scale_stays_between_1_and_100) {
   const auto task = make();
   const at::Tensor scale = task->model().named_parameters()["logit_scale"];
@@ -115,6 +122,11 @@ TEST_P(RefusedContrast, is_told_with_its_key) {
 INSTANTIATE_TEST_SUITE_P(
     All, RefusedContrast,
     testing::Values(ClipMistake{[](TrainConfig& c) { c.data.captions = ""; }, "data.captions is missing"},
+                    ClipMistake{[](TrainConfig& c) {
+                                  c.data.held_out_images = "photos";
+                                  c.data.held_out_captions = "";
+                                },
+                                "data.held_out_captions is missing"},
                     ClipMistake{[](TrainConfig& c) { c.accumulate = 2; }, "accumulate must be 1"},
                     ClipMistake{[](TrainConfig& c) { c.batch = 1; }, "batch must be at least 2"},
                     ClipMistake{[](TrainConfig& c) { c.data.pipeline = "mm224"; }, "data.pipeline must be clip16"},

@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -68,6 +69,7 @@ at::Tensor ContrastiveTask::loss(int64_t index) {
   }
   const at::Tensor images = data_.train.images.read(files, config_.data.augment, bits);
   const auto output = model_->forward(images, token_rows(*data_.tokenizer, texts, model_->options().context));
+  const c10::impl::ExcludeDispatchKeyGuard in_fp32(c10::DispatchKey::AutocastCPU);  // cosines, times up to 100
   return models::contrastive_loss(output.image_features, output.text_features, output.logit_scale);
 }
 
@@ -125,6 +127,8 @@ nlohmann::ordered_json ContrastiveTask::data_card() const {
 std::unique_ptr<Task> make_contrastive_task(const TrainConfig& config, const Rank& rank) {
   const auto refuse_key = [](const std::string& message) { throw Error(ErrorCode::invalid_argument, message); };
   if (config.data.captions.empty()) refuse_key("data.captions is missing: the texts that go with data.images");
+  if (config.data.held_out_captions.empty() && !config.data.held_out_images.empty())
+    refuse_key("data.held_out_captions is missing: the texts that go with data.held_out_images");
   if (config.batch / rank.count < 2) refuse_key("batch must be at least 2: the loss compares the images of a batch");
   if (config.accumulate > 1)
     refuse_key("accumulate must be 1: the loss compares all images of a batch, so that a larger one is another loss");
