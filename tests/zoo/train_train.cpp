@@ -131,6 +131,19 @@ TEST_P(TrainFamily, learns_and_leaves_a_model_that_loads) {
   EXPECT_EQ(load_language_model(config.output)->family(), GetParam());
 }
 
+TEST(Train, a_model_whose_state_grows_reads_no_text_on_and_on) {
+  TrainConfig config = tiny_run("growing");
+  config.model.family = "transformer";
+  config.data.order = "consecutive";
+  try {
+    run(config);
+    FAIL() << "not refused";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("data.order: the state of transformer grows"), std::string::npos)
+        << error.what();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Train, TrainFamily, testing::ValuesIn(new_model_families()),
                          [](const auto& test_info) { return test_info.param; });
 

@@ -13,7 +13,6 @@
 #include "train/new_vision_model.h"
 #include "train/random_bits.h"
 #include "wkv/error.h"
-#include "wkv/models/contrastive_loss.h"
 #include "wkv/zoo/embeddings.h"
 #include "wkv/zoo/metrics.h"
 #include "wkv/zoo/zero_shot.h"
@@ -48,7 +47,8 @@ ContrastiveTask::ContrastiveTask(std::shared_ptr<models::RWKVCLIPImpl> model, Co
       config_(config),
       plan_(data_.train.images.size(), config),
       first_row_(rank.index * config.batch / rank.count),
-      rows_(config.batch / rank.count) {}
+      rows_(config.batch / rank.count),
+      group_(rank.group) {}
 
 std::vector<models::ParameterGroup> ContrastiveTask::parameter_groups() const {
   models::ParameterGroup all{.names = {}, .weight_decay = true};
@@ -70,7 +70,7 @@ at::Tensor ContrastiveTask::loss(int64_t index) {
   const at::Tensor images = data_.train.images.read(files, config_.data.augment, bits);
   const auto output = model_->forward(images, token_rows(*data_.tokenizer, texts, model_->options().context));
   const c10::impl::ExcludeDispatchKeyGuard in_fp32(c10::DispatchKey::AutocastCPU);  // cosines, times up to 100
-  return models::contrastive_loss(output.image_features, output.text_features, output.logit_scale);
+  return models::contrastive_loss(output.image_features, output.text_features, output.logit_scale, group_);
 }
 
 void ContrastiveTask::constrain_parameters() {

@@ -7,6 +7,7 @@
 
 #include "train/caption_data.h"
 #include "train/task.h"
+#include "wkv/models/contrastive_loss.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/zoo/tokenizer.h"
 
@@ -42,6 +43,7 @@ class WKV_API ContrastiveTask : public Task {
   TrainConfig config_;
   SamplePlan plan_;
   int64_t first_row_, rows_;
+  std::optional<models::ProcessGroup> group_;  // whose processes' rows are compared too
 };
 
 std::unique_ptr<Task> make_contrastive_task(const TrainConfig& config, const Rank& rank);

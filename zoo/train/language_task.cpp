@@ -61,7 +61,16 @@ LanguageTask::LanguageTask(std::shared_ptr<models::LanguageModel> model, TextDat
       config_(config),
       plan_(data_.train.numel(), config),
       first_row_(rank.index * config.batch / rank.count),
-      rows_(config.batch / rank.count) {}
+      rows_(config.batch / rank.count) {
+  if (config.data.order != "consecutive") return;
+  for (const auto& entry : model_->initial_state(1).entries) {
+    if (models::State::grows(entry.name))
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("data.order: the state of {} grows with every token ({}): it can't read on and on, only "
+                              "shuffled windows",
+                              model_->family(), entry.name));
+  }
+}
 
 at::Tensor LanguageTask::loss(int64_t index) {
   const Windows windows = plan_.batch(index);
@@ -88,7 +97,7 @@ void LanguageTask::assign_carried(const std::vector<at::Tensor>& tensors) {
 
 std::vector<Measurement> LanguageTask::evaluate() {
   if (data_.held_out.numel() == 0) return {};
-  return {{"held_out_bits_per_byte", held_out_bits_per_byte(*model_, data_)}};
+  return {{"held_out_bits_per_byte", held_out_bits_per_byte(*model_, data_, config_.context)}};
 }
 
 std::string LanguageTask::describe(double loss) const {

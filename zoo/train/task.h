@@ -6,18 +6,23 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "wkv/models/contrastive_loss.h"
 #include "wkv/models/language_model.h"
 #include "wkv/zoo/train.h"
 
 namespace wkv::zoo {
 
-// Which of the run's processes this one is. Of each batch it takes batch / count rows, from row index * batch / count.
+// Which of the processes that share each batch this one is: it takes batch / count rows, from row index * batch /
+// count.
 struct Rank {
   int64_t index = 0, count = 1;
+  // Of these processes, for a loss that compares their rows; none: one process.
+  std::optional<models::ProcessGroup> group = std::nullopt;
 };
 
 class Task {

@@ -24,12 +24,12 @@ struct TrainConfig {
     // Upstream's configuration keys: a JSON object, or the path of a JSON file. Of a checkpoint: what the shapes can't
     // tell. Of a new vision model: all of it.
     std::string config;
-    // A new model: rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv or based, whose sizes the keys below are; or
-    // vrwkv, vrwkv6 or rwkv_clip.
+    // A new model: rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based or transformer, whose sizes the keys
+    // below are; or vrwkv, vrwkv6 or rwkv_clip.
     std::string family = "rwkv7";
     int64_t layers = 6;
     int64_t width = 192;
-    int64_t head_size = 64;    // rwkv5, 6, 7, based
+    int64_t head_size = 64;    // rwkv5, 6, 7, based, transformer
     int64_t ffn_width = 0;     // 0: the family's rule
     int64_t vocab = 0;         // 0: the tokenizer's
     int64_t perspectives = 4;  // multi_temporal_rwkv
