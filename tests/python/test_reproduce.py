@@ -159,7 +159,7 @@ def test_the_loop_of_the_training_benchmark_is_the_library_s_model(tmp_path):
 
 
 def settings(path):
-    return runs.Settings(results=path / "results.jsonl", scratch=path)
+    return runs.Settings(path / "results.jsonl", scratch=path, threads=torch.get_num_threads())
 
 
 def test_finished_runs_are_kept_and_a_torn_line_is_run_again(tmp_path):
