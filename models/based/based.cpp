@@ -81,26 +81,6 @@ std::vector<LanguageModel::StateEntry> BasedImpl::state_entries() const {
   return entries;
 }
 
-namespace {
-
-// Positions of tokens [B, T] whose sequences have seen `before` (int64 [rows]) tokens, and what they will have seen.
-struct TokenPositions {
-  at::Tensor of_tokens, after;
-  TokenPositions(const at::Tensor& tokens, const at::Tensor& before, const Sequences& sequences) {
-    const at::Tensor steps = at::arange(tokens.size(1), before.options());
-    if (sequences.cu_seqlens) {
-      const at::Tensor bounds = sequences.cu_seqlens->to(before.device()), lengths = bounds.diff();
-      of_tokens = (at::repeat_interleave(before - bounds.slice(0, 0, -1), lengths) + steps).unsqueeze(0);
-      after = before + lengths;
-    } else {
-      of_tokens = before.unsqueeze(1) + steps;
-      after = before + tokens.size(1);
-    }
-  }
-};
-
-}  // namespace
-
 at::Tensor BasedImpl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
   State::Entry* entries = state.entries.data();
   const at::Tensor before = sequences.read(entries->tensor);

@@ -9,12 +9,6 @@
 
 namespace wkv::models {
 
-at::Tensor RmsNorm::forward(const at::Tensor& x) const {
-  const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
-  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + eps);
-  return (wide * scale * weight).to(weight.scalar_type());
-}
-
 // --- gated convolution ---
 
 BasedConvolution::BasedConvolution(const BasedOptions& o)

@@ -6,19 +6,11 @@
 #include <memory>
 
 #include "based/options.h"
-#include "based/rotary.h"
 #include "core/sequences.h"
 #include "layers/linear.h"
+#include "layers/rotary.h"
 
 namespace wkv::models {
-
-// x / sqrt(mean(x^2) + eps) * weight over the last dimension, in fp32 at least; the result has the weight's dtype.
-struct RmsNorm : torch::nn::Module {
-  RmsNorm(int64_t width, double eps_) : weight(register_parameter("weight", at::empty({width}))), eps(eps_) {}
-  at::Tensor forward(const at::Tensor& x) const;
-  at::Tensor weight;
-  double eps;
-};
 
 // What a call's layers share, beside their input.
 struct BasedCall {

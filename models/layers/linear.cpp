@@ -49,4 +49,10 @@ void Linear::quantize(const std::string& format) {
   weight.set_data(ops::pack_linear(dense, format));
 }
 
+at::Tensor RmsNorm::forward(const at::Tensor& x) const {
+  const at::Tensor wide = at_least_float(x);
+  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + eps);
+  return (wide * scale * weight).to(weight.scalar_type());
+}
+
 }  // namespace wkv::models

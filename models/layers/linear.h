@@ -50,6 +50,14 @@ struct LayerNorm : torch::nn::Module {
   double eps;
 };
 
+// x / sqrt(mean(x^2) + eps) * weight over the last dimension, in fp32 at least; the result has the weight's dtype.
+struct RmsNorm : torch::nn::Module {
+  RmsNorm(int64_t width, double eps_) : weight(register_parameter("weight", at::empty({width}))), eps(eps_) {}
+  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor weight;
+  double eps;
+};
+
 // GroupNorm with one group a head, over x [..., C]: each head's values normalised by themselves, in x's dtype.
 struct HeadNorm : torch::nn::Module {
   HeadNorm(int64_t heads_, int64_t width, double eps_)

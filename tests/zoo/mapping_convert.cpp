@@ -166,8 +166,9 @@ TEST_P(ConvertFile, to_pth_and_back_keeps_every_bit) {
 
 INSTANTIATE_TEST_SUITE_P(Families, ConvertFile,
                          testing::Values("rwkv4/datt96", "rwkv5/v51_timefirst", "rwkv6/state-tuning", "rwkv7/tiny",
-                                         "based/tiny_f8_w6", "vrwkv/small_postnorm_layerscale_32x32",
-                                         "vrwkv6/tiny_prenorm_hd16_32x32", "rwkv_clip/tiny_cls"));
+                                         "based/tiny_f8_w6", "transformer/tiny",
+                                         "vrwkv/small_postnorm_layerscale_32x32", "vrwkv6/tiny_prenorm_hd16_32x32",
+                                         "rwkv_clip/tiny_cls"));
 
 TEST_F(Convert, of_published_files_to_pth_and_back_keeps_every_bit) {
   for (const char* name : {"tiny-rwkv-4v0-660k.pth", "tiny-rwkv-6v0-3m-dequant.bf16.pth", "tiny-rwkv-7v0-834k.pth",

@@ -126,7 +126,7 @@ TEST_P(DamagedModel, a_flipped_byte_of_the_header_crashes_no_loader) {
 INSTANTIATE_TEST_SUITE_P(Families, DamagedModel,
                          testing::Values("rwkv4/tiny_att", "rwkv4/preffn_headqk", "rwkv5/v50_faaaa", "rwkv5/v52_div1",
                                          "rwkv6/x060b", "rwkv7/tiny", "based/tiny_f8_w6",
-                                         "multi_temporal_rwkv/lm_p3_ffnpre", "rrwkv/lm_s4",
+                                         "multi_temporal_rwkv/lm_p3_ffnpre", "rrwkv/lm_s4", "transformer/tiny",
                                          "vrwkv/small_postnorm_layerscale_32x32", "vrwkv6/tiny_prenorm_hd16_32x32",
                                          "rwkv_clip/tiny_cls"),
                          [](const auto& family) {

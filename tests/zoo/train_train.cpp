@@ -73,13 +73,14 @@ TEST(Train, leaves_a_model_with_its_config_and_card) {
   EXPECT_EQ(parse_train_config(report.folder / "recipe.json"), config);
   const auto card = nlohmann::json::parse(content_of(report.folder / "card.json"));
   EXPECT_EQ(card["steps"], 6);
-  EXPECT_EQ(card["held_out_bits_per_byte"], *report.held_out_bits_per_byte);
+  ASSERT_EQ(report.measurements.size(), 1U);
+  EXPECT_EQ(card["held_out_bits_per_byte"], report.measurements[0].value);
 }
 
 // A progress stream that sends the signal that a user or a scheduler would.
 struct StopAfterFourSteps : std::stringbuf {
   int sync() override {
-    if (!sent && str().find("step 4  held-out") != std::string::npos) {
+    if (!sent && str().find("step 4  held out") != std::string::npos) {
       sent = true;
       raise(SIGTERM);
     }
@@ -128,6 +129,19 @@ TEST_P(TrainFamily, learns_and_leaves_a_model_that_loads) {
   const auto lines = metrics(config);
   EXPECT_LT(lines.at(lines.size() - 2).at("loss"), 0.9 * lines.front().at("loss").get<double>());
   EXPECT_EQ(load_language_model(config.output)->family(), GetParam());
+}
+
+TEST(Train, a_model_whose_state_grows_reads_no_text_on_and_on) {
+  TrainConfig config = tiny_run("growing");
+  config.model.family = "transformer";
+  config.data.order = "consecutive";
+  try {
+    run(config);
+    FAIL() << "not refused";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("data.order: the state of transformer grows"), std::string::npos)
+        << error.what();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, TrainFamily, testing::ValuesIn(new_model_families()),

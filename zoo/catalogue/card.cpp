@@ -154,12 +154,15 @@ RemoteFile read_file(const Fields& fields, const RemoteFile& source) {
   return file;
 }
 
+// source.embedded; empty: there is none.
+std::string embedded_file(const Fields& card) {
+  return card.find("source") ? card.object("source").text_or_empty("embedded") : "";
+}
+
 std::vector<RemoteFile> read_files(const Fields& card) {
   RemoteFile source;
-  bool embedded = false;
   if (card.find("source")) {
     const Fields fields = card.object("source");
-    embedded = fields.find("embedded");
     if (fields.find("repository")) source.repository = fields.text("repository", "owner/name", is_repository);
     if (fields.find("revision")) {
       source.revision =
@@ -168,7 +171,7 @@ std::vector<RemoteFile> read_files(const Fields& card) {
   }
   std::vector<RemoteFile> files;
   card.objects("files", [&](const Fields& fields) { files.push_back(read_file(fields, source)); });
-  if (files.empty() && !embedded) card.refuse("files", "a list of at least one file");
+  if (files.empty() && embedded_file(card).empty()) card.refuse("files", "a list of at least one file");
   return files;
 }
 
@@ -197,6 +200,7 @@ Card read_card(const ordered_json& json, const std::string& where) {
   card.task = fields.text("task");
   card.container = fields.text("container");
   card.files = read_files(fields);
+  card.embedded = embedded_file(fields);
   card.parameters = fields.count("parameters");
   if (const ordered_json* config = fields.find("config")) {
     if (!config->is_object()) fields.refuse("config", "a JSON object", *config);

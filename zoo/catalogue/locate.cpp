@@ -95,7 +95,7 @@ Located locate(const std::string& path_or_name, const FetchProgress& progress) {
     if (!is_path(path_or_name)) throw unknown_model(path_or_name);
     return {path_or_name, std::nullopt};
   }
-  if (card->files.empty()) return {kEmbeddedModel, std::move(card)};
+  if (card->files.empty()) return {card->name, std::move(card)};
   auto files = fetch_all(card->files, progress);
   return {files.front().string(), std::move(card), std::move(files)};
 }

@@ -21,11 +21,11 @@ std::set<std::string> family_names() {
 }  // namespace
 
 std::span<const Family> families() {
-  static const Family all[] = {rwkv7_family,          rwkv7_digits_family,    rwkv6_family,
-                               rwkv5_family,          rwkv4_family,           multi_temporal_rwkv_family,
-                               rrwkv_family,          based_family,           vrwkv_family,
-                               vrwkv6_family,         vrwkv_segmenter_family, vrwkv_adapter_family,
-                               vrwkv6_adapter_family, rwkv_clip_family};
+  static const Family all[] = {rwkv7_family,         rwkv7_digits_family,   rwkv6_family,
+                               rwkv5_family,         rwkv4_family,          multi_temporal_rwkv_family,
+                               rrwkv_family,         based_family,          transformer_family,
+                               vrwkv_family,         vrwkv6_family,         vrwkv_segmenter_family,
+                               vrwkv_adapter_family, vrwkv6_adapter_family, rwkv_clip_family};
   return all;
 }
 

@@ -31,6 +31,7 @@ extern const Family rwkv4_family;
 extern const Family multi_temporal_rwkv_family;
 extern const Family rrwkv_family;
 extern const Family based_family;
+extern const Family transformer_family;
 extern const Family vrwkv_family;
 extern const Family vrwkv6_family;
 extern const Family vrwkv_segmenter_family;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <span>
 
+#include "mapping/family.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -24,7 +25,8 @@ void from_hub_layout(Checkpoint& checkpoint, Config& config) {
   const auto layout = std::ranges::find_if(
       hub_layouts(), [&](const HubLayout& known) { return known.matches && known.matches(checkpoint); });
   if (layout == hub_layouts().end()) {
-    if (!checkpoint.has_prefix("model.layers.")) return;
+    // LLaMA's names are those of transformers, and our own for it.
+    if (!checkpoint.has_prefix("model.layers.") || transformer_family.matches(checkpoint)) return;
     throw Error(ErrorCode::unsupported_format,
                 fmt::format("{}: another package's model (model_type {}): not supported, only flash-linear-attention's "
                             "rwkv6 and rwkv7 without layers of attention are",

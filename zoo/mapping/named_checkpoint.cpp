@@ -11,8 +11,9 @@
 namespace wkv::zoo {
 namespace {
 
-Checkpoint open_located(const std::string& path) {
-  return {path == kEmbeddedModel ? embedded_tensors() : open_tensors(path), path};
+Checkpoint open_located(const Located& located) {
+  const bool embedded = located.card && located.card->files.empty();
+  return {embedded ? embedded_tensors(located.card->embedded) : open_tensors(located.path), located.path};
 }
 
 // config.json among the card's files; empty: it has none.
@@ -40,7 +41,7 @@ Config config_of(const std::string& given, const Located& located) {
 NamedCheckpoint::NamedCheckpoint(const std::string& path_or_name, const std::string& given_config,
                                  const FetchProgress& progress)
     : located(locate(path_or_name, progress)),
-      checkpoint(open_located(located.path)),
+      checkpoint(open_located(located)),
       config(config_of(given_config, located)) {}
 
 MatchedModel NamedCheckpoint::match(const std::string& forced_family) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "train/random_bits.h"
 #include "wkv/error.h"
 #include "wkv/zoo/tokenizer.h"
 
@@ -35,16 +36,6 @@ at::Tensor tokens_of(const Tokenizer& tokenizer, std::string_view text) {
   const auto tokens = tokenizer.encode(text);
   return at::tensor(tokens, tokenizer.vocab_size() <= 256 ? at::kByte : at::kInt);
 }
-
-// A random number that depends on nothing but its arguments (the finaliser of SplitMix64).
-uint64_t mix(uint64_t seed, uint64_t index) {
-  uint64_t z = seed * 0x9e3779b97f4a7c15 + index + 0x632be59bd9b4e019;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
-double uniform(uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 
 }  // namespace
 
@@ -81,7 +72,7 @@ BatchPlan::BatchPlan(int64_t tokens, const TrainConfig& config)
 void BatchPlan::enter_epoch(int64_t epoch) {
   if (epoch == epoch_) return;
   epoch_ = epoch;
-  std::mt19937_64 generator(mix(seed_, static_cast<uint64_t>(epoch)));
+  std::mt19937_64 generator(random_bits(seed_, static_cast<uint64_t>(epoch)));
   const int64_t slack = std::min(context_ - 1, stream_ - windows_per_epoch_ * context_);
   offset_ = static_cast<int64_t>(generator() % static_cast<uint64_t>(slack + 1));
   std::iota(permutation_.begin(), permutation_.end(), int64_t{0});
@@ -98,7 +89,7 @@ Windows BatchPlan::batch(int64_t index) {
     const int64_t window = permutation_[static_cast<size_t>(turn % windows_per_epoch_)];
     windows.starts.push_back((consecutive_ ? row * stream_ : 0) + offset_ + window * context_);
     windows.fresh.push_back(!consecutive_ || window == 0 ||
-                            uniform(mix(~seed_, static_cast<uint64_t>(sequence))) < reset_);
+                            uniform(random_bits(~seed_, static_cast<uint64_t>(sequence))) < reset_);
   }
   return windows;
 }

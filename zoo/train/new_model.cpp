@@ -12,6 +12,7 @@
 #include "wkv/models/rwkv5.h"
 #include "wkv/models/rwkv6.h"
 #include "wkv/models/rwkv7.h"
+#include "wkv/models/transformer.h"
 
 namespace wkv::zoo {
 namespace {
@@ -28,7 +29,7 @@ models::RWKV4Options rwkv4_options(const Sizes& s, int64_t vocab) {
   return options;
 }
 
-// What the options of RWKV-5, 6 and 7 share.
+// What the options of RWKV-5, 6 and 7 and of the Transformer share.
 template <typename Options>
 Options headed_options(const Sizes& s, int64_t vocab) {
   Options options;
@@ -101,6 +102,10 @@ const std::map<std::string, NewModel>& makers() {
       {"rwkv7",
        [](const Sizes& s, int64_t vocab) -> std::shared_ptr<LanguageModel> {
          return models::RWKV7(rwkv7_options(s, vocab)).ptr();
+       }},
+      {"transformer",
+       [](const Sizes& s, int64_t vocab) -> std::shared_ptr<LanguageModel> {
+         return models::Transformer(headed_options<models::TransformerOptions>(s, vocab)).ptr();
        }},
   };
   return all;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <numbers>
 #include <ostream>
 
 #include "wkv/error.h"
@@ -22,13 +21,16 @@ std::string duration(double seconds) {
   return fmt::format("{}s", whole);
 }
 
+std::string short_number(double value) {
+  return value >= 1000 ? fmt::format("{:.1f}k", value / 1000) : fmt::format("{:.1f}", value);
+}
+
 }  // namespace
 
-Progress::Progress(const TrainConfig& config, const Trainer& trainer, double bytes_per_token, double seconds_before,
-                   uintmax_t metrics_bytes, std::ostream& stream, bool live)
+Progress::Progress(const TrainConfig& config, const Trainer& trainer, double seconds_before, uintmax_t metrics_bytes,
+                   std::ostream& stream, bool live)
     : config_(config),
       trainer_(trainer),
-      bytes_per_token_(bytes_per_token),
       file_(std::filesystem::path(config.output) / "metrics.jsonl"),
       stream_(stream),
       live_(live),
@@ -57,7 +59,7 @@ void Progress::step(const StepResult& result) {
   smooth_loss_ = first ? result.loss : kSmoothing * smooth_loss_ + (1 - kSmoothing) * result.loss;
   if (trainer_.steps_done() % config_.log_every == 0)
     metric(nlohmann::ordered_json{{"step", trainer_.steps_done()},
-                                  {"tokens", trainer_.steps_done() * trainer_.tokens_per_step()},
+                                  {trainer_.task().unit(), trainer_.steps_done() * trainer_.units_per_step()},
                                   {"epoch", trainer_.epochs()},
                                   {"loss", result.loss},
                                   {"learning_rate", result.learning_rate},
@@ -68,12 +70,19 @@ void Progress::step(const StepResult& result) {
   if (first || last || Clock::now() - shown_ >= (live_ ? kLiveInterval : kLogInterval)) show();
 }
 
-void Progress::evaluation(double bits_per_byte) {
-  bits_per_byte_ = bits_per_byte;
-  metric(nlohmann::ordered_json{
-      {"step", trainer_.steps_done()}, {"held_out_bits_per_byte", bits_per_byte}, {"seconds", seconds()}}
-             .dump());
-  message(fmt::format("step {}  held-out bits per byte {:.4f}", trainer_.steps_done(), bits_per_byte));
+void Progress::evaluation(const std::vector<Measurement>& measurements) {
+  if (measurements.empty()) return;
+  nlohmann::ordered_json line{{"step", trainer_.steps_done()}};
+  measurements_.clear();
+  for (const auto& [name, value] : measurements) {
+    line[name] = value;
+    std::string words = name;
+    std::ranges::replace(words, '_', ' ');
+    measurements_ += fmt::format("  {} {:.4f}", words, value);
+  }
+  line["seconds"] = seconds();
+  metric(line.dump());
+  message(fmt::format("step {}{}", trainer_.steps_done(), measurements_));
 }
 
 void Progress::message(const std::string& text) {
@@ -85,14 +94,12 @@ void Progress::show() {
   shown_ = Clock::now();
   const int64_t done = trainer_.steps_done() - first_step_;
   const double elapsed = std::chrono::duration<double>(shown_ - start_).count();
-  const double rate = static_cast<double>(done * trainer_.tokens_per_step()) / elapsed;
+  const double rate = static_cast<double>(done * trainer_.units_per_step()) / elapsed;
   const double left = elapsed / static_cast<double>(done) * static_cast<double>(config_.steps - trainer_.steps_done());
-  const auto line = fmt::format(
-      "step {}/{}  epoch {:.2f}  loss {:.4f}  bits/byte {:.3f}{}  lr {:.2e}  norm {:.2f}  {:.1f}k tokens/s  {} left",
-      trainer_.steps_done(), config_.steps, trainer_.epochs(), smooth_loss_,
-      smooth_loss_ / std::numbers::ln2 / bytes_per_token_,
-      bits_per_byte_ ? fmt::format(" (held out {:.3f})", *bits_per_byte_) : "", last_.learning_rate,
-      last_.gradient_norm, rate / 1000, duration(left));
+  const auto line =
+      fmt::format("step {}/{}  epoch {:.2f}  {}{}  lr {:.2e}  norm {:.2f}  {} {}/s  {} left", trainer_.steps_done(),
+                  config_.steps, trainer_.epochs(), trainer_.task().describe(smooth_loss_), measurements_,
+                  last_.learning_rate, last_.gradient_norm, short_number(rate), trainer_.task().unit(), duration(left));
   if (live_) {
     stream_ << '\r' << line << "\x1b[K" << std::flush;
     line_open_ = true;

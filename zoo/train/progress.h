@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iosfwd>
-#include <optional>
 #include <string>
 
 #include "train/trainer.h"
@@ -15,12 +14,12 @@ namespace wkv::zoo {
 class Progress {
  public:
   // Cuts the metrics back to `metrics_bytes`, their size at the checkpoint that the run goes on from.
-  Progress(const TrainConfig& config, const Trainer& trainer, double bytes_per_token, double seconds_before,
-           uintmax_t metrics_bytes, std::ostream& stream, bool live);
+  Progress(const TrainConfig& config, const Trainer& trainer, double seconds_before, uintmax_t metrics_bytes,
+           std::ostream& stream, bool live);
 
   void step(const StepResult& result);
-  void evaluation(double bits_per_byte);
-  void message(const std::string& text);  // a line of its own
+  void evaluation(const std::vector<Measurement>& measurements);  // none: says nothing
+  void message(const std::string& text);                          // a line of its own
 
   double seconds() const;     // of training, continued ones included
   uintmax_t metrics_bytes();  // brings the metrics to the disk
@@ -32,7 +31,6 @@ class Progress {
 
   const TrainConfig& config_;
   const Trainer& trainer_;
-  double bytes_per_token_;
   std::filesystem::path file_;
   std::ofstream metrics_;
   std::ostream& stream_;
@@ -43,7 +41,7 @@ class Progress {
   int64_t first_step_;
   double smooth_loss_ = 0.0;
   StepResult last_;
-  std::optional<double> bits_per_byte_;
+  std::string measurements_;  // of the last evaluation, for the line
 };
 
 }  // namespace wkv::zoo

@@ -10,17 +10,18 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "io/atomic_file.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
-#include "train/evaluate.h"
-#include "train/new_model.h"
+#include "train/process_group.h"
 #include "train/progress.h"
+#include "train/ranks.h"
+#include "train/task.h"
 #include "train/trainer.h"
 #include "wkv/error.h"
-#include "wkv/zoo/load.h"
 #include "wkv/zoo/tensor_source.h"
 
 namespace wkv::zoo {
@@ -52,34 +53,6 @@ class StopSignals {
   }, terminate_{};
 };
 
-// The model that model.checkpoint holds.
-std::shared_ptr<models::LanguageModel> model_to_tune(const TrainConfig::Model& m) {
-  for (const auto& [dtype, count] : describe(m.checkpoint, {.config = m.config}).dtypes) {
-    if (!parameter_dtypes().contains(dtype)) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format("model.checkpoint: {}: its matrices are {}: start from the original, or convert it to fp32",
-                      m.checkpoint, dtype));
-    }
-  }
-  return load_language_model(m.checkpoint, {.config = m.config, .dtype = at::kFloat});
-}
-
-std::shared_ptr<models::LanguageModel> starting_model(const TrainConfig& config, int64_t tokenizer_vocab) {
-  const auto& m = config.model;
-  at::manual_seed(config.seed);
-  const auto checkpoint = m.checkpoint.empty() ? nullptr : model_to_tune(m);
-  const int64_t vocab = checkpoint ? checkpoint->vocab_size() : m.vocab == 0 ? tokenizer_vocab : m.vocab;
-  if (vocab < tokenizer_vocab)
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{} must be at least {} for the tokenizer {}, got {}",
-                            checkpoint ? "the vocabulary of model.checkpoint" : "model.vocab", tokenizer_vocab,
-                            config.data.tokenizer, vocab));
-  const auto model = checkpoint ? checkpoint : new_model(m, vocab);
-  model->train();
-  return model;
-}
-
 // What a checkpoint notes for the run beyond the trainer's own.
 struct Notes {
   double seconds = 0.0;
@@ -104,7 +77,7 @@ struct Notes {
   }
 };
 
-void require_same_recipe(const std::filesystem::path& checkpoint, const TrainConfig& config) {
+void require_recipe_of(const std::filesystem::path& checkpoint, const TrainConfig& config) {
   const auto key = first_difference(parse_train_config(checkpoint / "recipe.json"), config);
   if (!key.empty())
     throw Error(ErrorCode::invalid_argument,
@@ -123,98 +96,111 @@ at::ScalarType export_dtype(const TrainConfig& config) {
 }
 
 // The values that the exported file has.
-void round_parameters(models::LanguageModel& model, at::ScalarType dtype) {
+void round_parameters(models::Model& model, at::ScalarType dtype) {
   const at::NoGradGuard no_grad;
   for (auto& parameter : model.parameters()) parameter.copy_(parameter.to(dtype));
 }
 
-int64_t count_parameters(const models::LanguageModel& model) {
-  int64_t count = 0;
-  for (const auto& parameter : model.parameters()) count += parameter.numel();
-  return count;
-}
-
-std::string card(const TrainConfig& config, const models::LanguageModel& model, const TextData& data,
-                 const TrainReport& report) {
-  nlohmann::ordered_json json{{"family", model.family()},
-                              {"parameters", count_parameters(model)},
+std::string card(const TrainConfig& config, Task& task, const TrainReport& report) {
+  nlohmann::ordered_json json{{"family", task.model().family()},
+                              {"parameters", count_parameters(task.model())},
                               {"dtype", config.export_dtype},
-                              {"tokenizer", config.data.tokenizer},
                               {"command", "wkv train recipe.json"},
                               {"recipe", nlohmann::ordered_json::parse(to_json(config))},
                               {"seed", config.seed},
                               {"steps", report.steps},
-                              {"training_tokens", data.train.numel()},
                               {"final_loss", report.final_loss},
                               {"seconds", report.seconds},
                               {"threads", at::get_num_threads()}};
-  if (report.held_out_bits_per_byte) {
-    json["held_out_bytes"] = data.held_out_bytes;
-    json["held_out_bits_per_byte"] = *report.held_out_bits_per_byte;
-  }
+  json.update(task.data_card());
+  for (const auto& [name, value] : report.measurements) json[name] = value;
   return json.dump(2);
+}
+
+// The run, or one rank's part in it. Rank 0 alone evaluates, reports and writes; the others wait for it at their next
+// exchange.
+TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& progress_stream, bool live) {
+  const bool leads = ranks == nullptr || ranks->rank() == 0;
+  const Rank rank = rank_of(config, ranks);
+  const std::filesystem::path output = config.output;
+  if (leads) std::filesystem::create_directories(output);
+  const auto checkpoint = newest_checkpoint(output);
+  if (ranks != nullptr) require_same_checkpoint(checkpoint, config, *ranks);
+  if (checkpoint) require_recipe_of(*checkpoint, config);
+
+  at::manual_seed(config.seed);  // for a new model's values
+  const auto task = make_task(config, rank);
+  models::Model& model = task->model();
+  model.train();
+  Trainer trainer(*task, config, ranks);
+  Notes notes;
+  if (checkpoint) notes = Notes::from_map(trainer.restore(*checkpoint));
+
+  const StopSignals stop;
+  std::optional<Progress> progress;
+  if (leads) progress.emplace(config, trainer, notes.seconds, notes.metrics_bytes, progress_stream, live);
+  if (leads && checkpoint) progress->message(fmt::format("going on from {}", checkpoint->string()));
+  if (leads && !config.optimizer.train.empty())
+    progress->message(fmt::format("training {} of {} parameters, those with {} in their names",
+                                  trainer.trained_elements(), count_parameters(model),
+                                  fmt::join(config.optimizer.train, ", ")));
+  const auto save = [&]() -> std::filesystem::path {
+    const auto gathered = trainer.gather();
+    if (!leads) return {};
+    notes.metrics_bytes = progress->metrics_bytes();
+    notes.seconds = progress->seconds();
+    return write_checkpoint(output, trainer.steps_done(), [&](const std::filesystem::path& folder) {
+      trainer.save(folder, gathered, notes.to_map());
+      write_text(folder / "config.json", model.config_json());
+      write_text(folder / "recipe.json", to_json(config));
+    });
+  };
+  const auto due = [&](int64_t every) { return every > 0 && trainer.steps_done() % every == 0; };
+  const auto report = [&](bool finished, const std::filesystem::path& folder) {
+    return TrainReport{finished, trainer.steps_done(), notes.loss, {}, notes.seconds, folder};
+  };
+
+  while (trainer.steps_done() < config.steps) {
+    const auto result = trainer.step();
+    notes.loss = result.loss;
+    if (leads) progress->step(result);
+    const bool last = trainer.steps_done() == config.steps;
+    if (leads && !last && due(config.evaluate_every)) progress->evaluation(task->evaluate());
+    const bool stopped = ranks == nullptr ? stop.requested() : ranks->any(stop.requested());
+    if (last || stopped || due(config.checkpoint_every)) {
+      const auto folder = save();
+      if (stopped && !last) return report(false, folder);
+    }
+  }
+  if (!leads) return report(true, {});
+
+  auto done = report(true, output);
+  round_parameters(model, export_dtype(config));
+  done.measurements = task->evaluate();
+  progress->evaluation(done.measurements);
+  write_safetensors(output / "model.safetensors", named_tensors(model, export_dtype(config)), model.metadata());
+  write_text(output / "config.json", model.config_json());
+  write_text(output / "recipe.json", to_json(config));
+  for (const auto& [name, text] : task->companion_files()) write_text(output / name, text);
+  write_text(output / "card.json", card(config, *task, done));
+  return done;
 }
 
 }  // namespace
 
 TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool live) {
   if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
-  const std::filesystem::path output = config.output;
-  std::filesystem::create_directories(output);
-  const auto checkpoint = newest_checkpoint(output);
-  if (checkpoint) require_same_recipe(*checkpoint, config);
-
-  const auto data = load_text(config.data);
-  const auto model = starting_model(config, data.vocab);
-  Trainer trainer(*model, data, config);
-  Notes notes;
-  if (checkpoint) notes = Notes::from_map(trainer.restore(*checkpoint));
-
-  const StopSignals stop;
-  Progress progress(config, trainer, data.bytes_per_token, notes.seconds, notes.metrics_bytes, progress_stream, live);
-  if (checkpoint) progress.message(fmt::format("going on from {}", checkpoint->string()));
-  if (!config.optimizer.train.empty())
-    progress.message(fmt::format("training {} of {} parameters, those with {} in their names",
-                                 trainer.trained_elements(), count_parameters(*model),
-                                 fmt::join(config.optimizer.train, ", ")));
-  const auto save = [&] {
-    notes.metrics_bytes = progress.metrics_bytes();
-    notes.seconds = progress.seconds();
-    return write_checkpoint(output, trainer.steps_done(), [&](const std::filesystem::path& folder) {
-      trainer.save(folder, notes.to_map());
-      write_text(folder / "config.json", model->config_json());
-      write_text(folder / "recipe.json", to_json(config));
-    });
-  };
-  const auto due = [&](int64_t every) { return every > 0 && trainer.steps_done() % every == 0; };
-  const auto report = [&](bool finished, const std::filesystem::path& folder) {
-    return TrainReport{finished, trainer.steps_done(), notes.loss, std::nullopt, notes.seconds, folder};
-  };
-
-  while (trainer.steps_done() < config.steps) {
-    const auto result = trainer.step();
-    notes.loss = result.loss;
-    progress.step(result);
-    const bool last = trainer.steps_done() == config.steps;
-    if (!last && due(config.evaluate_every) && data.held_out.numel() > 0)
-      progress.evaluation(held_out_bits_per_byte(*model, data));
-    if (last || stop.requested() || due(config.checkpoint_every)) {
-      const auto folder = save();
-      if (stop.requested() && !last) return report(false, folder);
-    }
+  const auto ranks = join(rendezvous_from_environment());
+  if (!ranks) return run(config, nullptr, progress_stream, live);
+  try {
+    require_same_recipe(config, *ranks);
+    auto report = run(config, ranks.get(), progress_stream, live);
+    ranks->leave();
+    return report;
+  } catch (const std::exception& error) {
+    ranks->report_failure(error.what());
+    throw;
   }
-
-  auto done = report(true, output);
-  round_parameters(*model, export_dtype(config));
-  if (data.held_out.numel() > 0) {
-    done.held_out_bits_per_byte = held_out_bits_per_byte(*model, data);
-    progress.evaluation(*done.held_out_bits_per_byte);
-  }
-  write_safetensors(output / "model.safetensors", named_tensors(*model, export_dtype(config)), model->metadata());
-  write_text(output / "config.json", model->config_json());
-  write_text(output / "recipe.json", to_json(config));
-  write_text(output / "card.json", card(config, *model, data, done));
-  return done;
 }
 
 }  // namespace wkv::zoo

@@ -1,17 +1,18 @@
 #include "train/trainer.h"
 
-#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/tensor.h>
-#include <ATen/ops/where.h>
+#include <ATen/ops/full.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
+#include "train/random_bits.h"
 #include "train/schedule.h"
+#include "train/sharding.h"
 #include "wkv/error.h"
 #include "wkv/zoo/tensor_source.h"
 
@@ -38,33 +39,17 @@ class BFloat16Products {
   bool on_;
 };
 
-// `state` with the rows that start anew as in `initial`.
-models::State refresh(models::State state, const models::State& initial, const std::vector<bool>& fresh) {
-  if (state.empty() || std::ranges::find(fresh, true) == fresh.end()) return state;
-  const std::vector<int64_t> flags(fresh.begin(), fresh.end());
-  const auto mask = at::tensor(flags, at::kLong).to(at::kBool);
-  for (size_t i = 0; i < state.entries.size(); ++i) {
-    auto& tensor = state.entries[i].tensor;
-    std::vector<int64_t> shape(static_cast<size_t>(tensor.dim()), 1);
-    shape[0] = tensor.size(0);
-    tensor = at::where(mask.view(shape), initial.entries[i].tensor, tensor);
-  }
-  return state;
-}
-
-at::Generator torch_generator() { return at::detail::getDefaultCPUGenerator(); }
-
-// The tensor of this name, checked to be like `like`.
+// The tensor of this name, checked to have these sizes and this dtype.
 at::Tensor stored(const TensorSource& source, const std::filesystem::path& file, const std::string& name,
-                  const at::Tensor& like) {
+                  at::IntArrayRef sizes, at::ScalarType dtype) {
   const auto* entry = source.find(name);
   if (entry == nullptr)
     throw Error(ErrorCode::missing_tensor, fmt::format("{}: the tensor {} is missing", file.string(), name));
   const auto tensor = as_tensor(*entry);
-  if (tensor.sizes() != like.sizes() || tensor.scalar_type() != like.scalar_type())
-    throw Error(ErrorCode::shape_mismatch, fmt::format("{}: {} must be {} {}, got {} {}", file.string(), name,
-                                                       c10::str(like.sizes()), c10::toString(like.scalar_type()),
-                                                       c10::str(tensor.sizes()), c10::toString(tensor.scalar_type())));
+  if (tensor.sizes() != sizes || tensor.scalar_type() != dtype)
+    throw Error(ErrorCode::shape_mismatch,
+                fmt::format("{}: {} must be {} {}, got {} {}", file.string(), name, c10::str(sizes),
+                            c10::toString(dtype), c10::str(tensor.sizes()), c10::toString(tensor.scalar_type())));
   return tensor;
 }
 
@@ -72,12 +57,10 @@ constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kTrainerFile = "trainer.safetensors";
 constexpr const char* kStepsNote = "steps";
 constexpr const char* kCarriedPrefix = "carried.";
-constexpr const char* kGeneratorName = "torch_generator";
 
 }  // namespace
 
-std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::LanguageModel& model,
-                                                              at::ScalarType dtype) {
+std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::Model& model, at::ScalarType dtype) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   const auto add = [&](const auto& items) {
     for (const auto& item : items) {
@@ -91,29 +74,29 @@ std::vector<std::pair<std::string, at::Tensor>> named_tensors(const models::Lang
   return tensors;
 }
 
-Trainer::Trainer(models::LanguageModel& model, const TextData& data, const TrainConfig& config)
-    : model_(model),
-      data_(data),
+Trainer::Trainer(Task& task, const TrainConfig& config, ProcessGroup* ranks)
+    : task_(task),
       config_(config),
-      plan_(data.train.numel(), config),
-      optimizer_(model, config.optimizer) {}
+      ranks_(ranks),
+      optimizer_(task.model(), task.parameter_groups(), config.optimizer, ranks) {
+  if (ranks == nullptr) return;
+  for (const auto& [name, tensor] : named_tensors(task.model())) ranks->broadcast(tensor, 0).wait();
+  std::vector<at::Tensor> trained;
+  for (const auto& parameter : task.model().parameters())
+    if (parameter.requires_grad()) trained.push_back(parameter);
+  buckets_.emplace(trained, *ranks);
+}
 
-double Trainer::accumulate_gradients(const Windows& windows) {
-  const auto tokens = gather_windows(data_.train, windows.starts, config_.context);  // [rows, context + 1]
-  const auto inputs = tokens.narrow(1, 0, config_.context), targets = tokens.narrow(1, 1, config_.context);
+// last: of the step, the gradients are complete with it.
+double Trainer::accumulate_gradients(int64_t batch, bool last) {
+  const int64_t rank = ranks_ == nullptr ? 0 : ranks_->rank(), count = ranks_ == nullptr ? 1 : ranks_->size();
+  at::manual_seed(random_bits(config_.seed, static_cast<uint64_t>(batch * count + rank)));  // for what a model draws
   at::Tensor loss;
   {
     const BFloat16Products products(config_.precision == "bf16");
-    const auto penalty = config_.optimizer.logit_penalty;
-    if (config_.data.order == "consecutive") {
-      carried_ = refresh(std::move(carried_), model_.initial_state(config_.batch), windows.fresh);
-      auto [value, state] = model_.loss_and_state(inputs, targets, carried_, penalty);
-      loss = value;
-      carried_ = state.detach();
-    } else {
-      loss = model_.loss(inputs, targets, penalty);
-    }
+    loss = task_.loss(batch);
   }
+  if (last && buckets_) buckets_->expect();
   loss.backward();
   return loss.item<double>();
 }
@@ -122,8 +105,15 @@ StepResult Trainer::step() {
   StepResult result;
   result.learning_rate = learning_rate(config_.optimizer, steps_done_, config_.steps);
   for (int64_t i = 0; i < config_.accumulate; ++i)
-    result.loss += accumulate_gradients(plan_.batch(steps_done_ * config_.accumulate + i));
-  const auto batches = static_cast<double>(config_.accumulate);
+    result.loss += accumulate_gradients(steps_done_ * config_.accumulate + i, i + 1 == config_.accumulate);
+  auto batches = static_cast<double>(config_.accumulate);
+  if (ranks_ != nullptr) {
+    buckets_->finish();
+    const auto loss = at::full({1}, result.loss, at::kDouble);
+    ranks_->all_reduce(loss).wait();
+    result.loss = loss.item<double>();
+    batches *= static_cast<double>(ranks_->size());
+  }
   result.loss /= batches;
   result.gradient_norm = optimizer_.gradient_norm() / batches;
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm))
@@ -133,34 +123,49 @@ StepResult Trainer::step() {
                             steps_done_ + 1, result.loss, result.gradient_norm));
   const double clip = config_.optimizer.clip;
   const double excess = clip > 0 ? std::max(result.gradient_norm / clip, 1.0) : 1.0;
-  optimizer_.step(++steps_done_, result.learning_rate, batches * excess);
+  const double momentum = beta1(config_.optimizer, steps_done_, config_.steps);
+  optimizer_.step(++steps_done_, result.learning_rate, momentum, batches * excess);
   optimizer_.clear_gradients();
+  task_.constrain_parameters();
   return result;
 }
 
-void Trainer::save(const std::filesystem::path& folder, std::map<std::string, std::string> notes) const {
-  write_safetensors(folder / kModelFile, named_tensors(model_), model_.metadata());
+std::vector<std::pair<std::string, at::Tensor>> Trainer::gather() const {
   auto tensors = optimizer_.moments();
-  for (const auto& entry : carried_.entries) tensors.emplace_back(kCarriedPrefix + entry.name, entry.tensor);
-  tensors.emplace_back(kGeneratorName, torch_generator().get_state());
+  for (const auto& [name, tensor] : task_.carried()) {
+    const auto rows = ranks_ == nullptr ? tensor : gather_rows(tensor, *ranks_, config_.sequence_ranks);
+    if (rows.defined()) tensors.emplace_back(kCarriedPrefix + name, rows);
+  }
+  return tensors;
+}
+
+void Trainer::save(const std::filesystem::path& folder, const std::vector<std::pair<std::string, at::Tensor>>& gathered,
+                   std::map<std::string, std::string> notes) const {
+  write_safetensors(folder / kModelFile, named_tensors(task_.model()), task_.model().metadata());
   notes[kStepsNote] = fmt::format("{}", steps_done_);
-  write_safetensors(folder / kTrainerFile, tensors, notes);
+  write_safetensors(folder / kTrainerFile, gathered, notes);
 }
 
 std::map<std::string, std::string> Trainer::restore(const std::filesystem::path& folder) {
   const at::NoGradGuard no_grad;
   const auto model_file = folder / kModelFile, trainer_file = folder / kTrainerFile;
   const auto model_source = open_tensors(model_file);
-  for (auto& [name, tensor] : named_tensors(model_)) tensor.copy_(stored(model_source, model_file, name, tensor));
+  for (auto& [name, tensor] : named_tensors(task_.model()))
+    tensor.copy_(stored(model_source, model_file, name, tensor.sizes(), tensor.scalar_type()));
   const auto source = open_tensors(trainer_file);
-  for (auto& [name, tensor] : optimizer_.moments()) tensor.copy_(stored(source, trainer_file, name, tensor));
-  auto generator = torch_generator();
-  generator.set_state(stored(source, trainer_file, kGeneratorName, generator.get_state()).clone());
-  if (config_.data.order == "consecutive") {
-    carried_ = model_.initial_state(config_.batch);
-    for (auto& entry : carried_.entries)
-      entry.tensor = stored(source, trainer_file, kCarriedPrefix + entry.name, entry.tensor).clone();
+  optimizer_.assign_moments([&](const std::string& name, const at::Tensor& like) {
+    return stored(source, trainer_file, name, like.sizes(), like.scalar_type());
+  });
+  const int64_t rank = ranks_ == nullptr ? 0 : ranks_->rank(), count = ranks_ == nullptr ? 1 : ranks_->size();
+  std::vector<at::Tensor> carried;
+  for (const auto& [name, tensor] : task_.carried()) {
+    const int64_t rows = tensor.size(0);
+    auto sizes = tensor.sizes().vec();
+    sizes[0] = rows * (count / config_.sequence_ranks);
+    const auto all = stored(source, trainer_file, kCarriedPrefix + name, sizes, tensor.scalar_type());
+    carried.push_back(all.narrow(0, rank / config_.sequence_ranks * rows, rows).clone());
   }
+  task_.assign_carried(carried);
   const auto note = source.metadata.find(kStepsNote);
   const std::string steps = note == source.metadata.end() ? "" : note->second;
   const auto [end, error] = std::from_chars(steps.data(), steps.data() + steps.size(), steps_done_);

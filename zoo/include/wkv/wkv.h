@@ -12,6 +12,7 @@
 #include "wkv/models/rwkv7.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/models/state.h"
+#include "wkv/models/transformer.h"
 #include "wkv/models/vision_model.h"
 #include "wkv/models/vrwkv.h"
 #include "wkv/models/vrwkv6.h"

@@ -30,8 +30,8 @@ struct Card {
   std::string family;     // as models::Model::family
   std::string task;       // "text-generation", "image-classification", "image-features", "segmentation", "image-text"
   std::string container;  // "pth", "safetensors"
-  // The checkpoint first, then the files that belong to it; empty: the library carries it.
-  std::vector<RemoteFile> files;
+  std::vector<RemoteFile> files;  // the checkpoint first, then the files that belong to it; or
+  std::string embedded;           // the file that the library carries with it
   std::optional<int64_t> parameters;
   std::string config;         // LoadOptions::config: a JSON object, what shapes can't tell
   std::string tokenizer;      // a name that load_tokenizer takes; empty: none
@@ -65,7 +65,7 @@ WKV_API std::optional<DataCard> find_data(std::string_view kind, std::string_vie
 WKV_API std::optional<Card> card_of(const std::string& path_or_name);
 
 struct Located {
-  std::string path;                               // for open_tensors, or kEmbeddedModel
+  std::string path;                               // of the checkpoint; the name of a model that the library carries
   std::optional<Card> card;                       // of a name
   std::vector<std::filesystem::path> files = {};  // of the card, in its order, on this machine
 };

@@ -3,7 +3,15 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "core/sequences.h"
+
 namespace wkv::models {
+
+// Positions of tokens [B, T] whose sequences have seen `before` (int64 [rows]) tokens, and what they will have seen.
+struct TokenPositions {
+  TokenPositions(const at::Tensor& tokens, const at::Tensor& before, const Sequences& sequences);
+  at::Tensor of_tokens, after;
+};
 
 class WKV_API Rotation {
  public:

@@ -1,9 +1,21 @@
-#include "based/rotary.h"
+#include "layers/rotary.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
 namespace wkv::models {
+
+TokenPositions::TokenPositions(const at::Tensor& tokens, const at::Tensor& before, const Sequences& sequences) {
+  const at::Tensor steps = at::arange(tokens.size(1), before.options());
+  if (sequences.cu_seqlens) {
+    const at::Tensor bounds = sequences.cu_seqlens->to(before.device()), lengths = bounds.diff();
+    of_tokens = (at::repeat_interleave(before - bounds.slice(0, 0, -1), lengths) + steps).unsqueeze(0);
+    after = before + lengths;
+  } else {
+    of_tokens = before.unsqueeze(1) + steps;
+    after = before + tokens.size(1);
+  }
+}
 
 Rotation::Rotation(const at::Tensor& positions, int64_t head_size, double base, const at::Tensor& like) {
   // On the positions' device: a copy from the CPU would wait for it.
