@@ -2,6 +2,9 @@
 // older ones serve PyTorch's newer library.
 #include "train/gloo_group.h"
 
+#include "wkv/error.h"
+
+#ifdef USE_C10D_GLOO
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -15,8 +18,6 @@
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
-
-#include "wkv/error.h"
 
 namespace wkv::zoo {
 namespace {
@@ -262,3 +263,19 @@ std::unique_ptr<ProcessGroup> join_gloo(const Rendezvous& rendezvous) {
 }
 
 }  // namespace wkv::zoo
+
+#else
+
+#include <fmt/format.h>
+
+namespace wkv::zoo {
+
+std::unique_ptr<ProcessGroup> join_gloo(const Rendezvous& rendezvous) {
+  throw Error(ErrorCode::unsupported_format,
+              fmt::format("WORLD_SIZE is {}, and this wkv was built for one process: build it where Gloo's headers are "
+                          "(Debian's libgloo-dev)",
+                          rendezvous.size));
+}
+
+}  // namespace wkv::zoo
+#endif

@@ -1,8 +1,10 @@
 // Language models on text.
 #pragma once
 #include <memory>
+#include <optional>
 
 #include "train/data.h"
+#include "train/sequence_parallel.h"
 #include "train/task.h"
 
 namespace wkv::zoo {
@@ -28,9 +30,15 @@ class WKV_API LanguageTask : public Task {
   std::shared_ptr<models::LanguageModel> model_;
   TextData data_;
   TrainConfig config_;
+  at::Tensor loss_of_part(const at::Tensor& tokens, const std::vector<bool>& fresh);
+  void bring_carried();
+
   BatchPlan plan_;
+  Rank rank_;
   int64_t first_row_, rows_;
-  models::State carried_;  // of the rows, where data.order is consecutive
+  std::optional<StateRelay> relay_;  // sequence parallelism
+  bool carried_elsewhere_ = false;   // on the last of the ranks that share the rows, where the first needs it
+  models::State carried_;            // of the rows, where data.order is consecutive
 };
 
 std::unique_ptr<Task> make_language_task(const TrainConfig& config, const Rank& rank);

@@ -8,10 +8,8 @@
 #include <limits>
 #include <string_view>
 
-#include "wkv/error.h"
-#ifdef WKV_GLOO
 #include "train/gloo_group.h"
-#endif
+#include "wkv/error.h"
 
 namespace wkv::zoo {
 namespace {
@@ -62,14 +60,7 @@ Rendezvous rendezvous_from_environment() {
 
 std::unique_ptr<ProcessGroup> join(const Rendezvous& rendezvous) {
   if (rendezvous.size == 1) return nullptr;
-#ifdef WKV_GLOO
   return join_gloo(rendezvous);
-#else
-  throw Error(ErrorCode::unsupported_format,
-              fmt::format("WORLD_SIZE is {}, and this wkv was built for one process: build it where Gloo's headers are "
-                          "(Debian's libgloo-dev)",
-                          rendezvous.size));
-#endif
 }
 
 }  // namespace wkv::zoo
