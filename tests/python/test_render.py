@@ -91,6 +91,13 @@ def test_a_font_without_a_character_is_left_out(fonts):
     assert unusable(fonts[0].path, "A\U00013000") == "has no \U00013000"
 
 
+def test_no_family_of_fonts_is_on_both_sides(fonts):
+    sides = {}
+    for font in fonts:
+        sides.setdefault(font.family, set()).add(font.package.kin)
+    assert len(sides) > 1 and all(len(kin) == 1 for kin in sides.values())
+
+
 def test_packages_of_one_design_are_on_one_side(scripts):
     from rendering.common import is_held_out
     from rendering.packages import font_packages
