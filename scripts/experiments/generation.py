@@ -71,7 +71,7 @@ def report(lines, quick=False):
             "Reading, tokens/s of the part since the length before:",
             table(lines, "prompt_tokens_per_second", 0),
             "The state or cache, MiB:",
-            table(lines, "state_mib", 1),
+            table(lines, "state_mib", 2),
             "Highest memory beside the model, MiB:",
             table(lines, "memory_mib", 0),
             conditions_line(lines),
