@@ -12,10 +12,8 @@ from experiments.tables import conditions_line, grouped, markdown_table, mean_an
 RECIPE = ROOT / "examples/train/emoji_clip.json"
 PATHS = {"images", "captions", "held_out_captions"}  # of the recipe, in the folder emoji
 SEEDS = range(3)
-CAPTIONS = {
-    "one caption": [1, 0, 0],
-    "diverse captions": [1, 1, 1],
-}  # weights: of the name, the keywords, both in a sentence
+# Weights of an emoji's name, its keywords, and a sentence of both.
+CAPTIONS = {"one caption": [1, 0, 0], "diverse captions": [1, 1, 1]}
 
 
 def configs(quick):
