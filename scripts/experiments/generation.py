@@ -16,7 +16,7 @@ from experiments.runs import digest_of
 from experiments.tables import conditions_line, markdown_table
 
 NAMES = {
-    "transformer": "attention, KV cache",
+    "transformer": "attention",
     "based": "BASED",
     "rwkv4": "RWKV-4",
     "rwkv5": "RWKV-5",
