@@ -56,7 +56,9 @@ SelfAttention::SelfAttention(const TransformerOptions& o)
       o_proj(register_module("o_proj", std::make_shared<Linear>(o.width, o.width))) {}
 
 at::Tensor SelfAttention::forward(const at::Tensor& x, State::Entry* entries, const AttentionCall& call) const {
-  const auto by_head = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), -1, head_size}); };
+  const auto by_head = [&](const at::Tensor& t) {
+    return t.view({x.size(0), x.size(1), t.size(2) / head_size, head_size});
+  };
   const at::Tensor q = call.rotation.apply(by_head(q_proj->forward(x))),
                    k = call.rotation.apply(by_head(k_proj->forward(x))), v = by_head(v_proj->forward(x));
   if (call.sequences.cu_seqlens) return o_proj->forward(attend_packed(q, k, v, entries, call).flatten(2));

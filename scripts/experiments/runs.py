@@ -50,9 +50,12 @@ class ResultsFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.file = open(path, "a+b", buffering=0)
 
-    def finished(self):
+    def lines(self):
         self.file.seek(0)
-        return {key_of(json.loads(line)["config"]) for line in self.file.read().split(b"\n")[:-1]}
+        return [json.loads(line) for line in self.file.read().split(b"\n")[:-1]]
+
+    def finished(self):
+        return {key_of(line["config"]) for line in self.lines()}
 
     def claim(self, config):
         """False where another process is at this run."""

@@ -10,7 +10,8 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from our_zoo.runs import FAMILIES, RECIPES, SEEDS, TUNES, bits_per_byte, full_run, learning_rates, read_results
+from experiments.runs import read_results
+from our_zoo.runs import FAMILIES, RECIPES, SEEDS, TUNES, bits_per_byte, by_run, full_run, learning_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/our_models.md"
@@ -38,11 +39,17 @@ def load(model):
     return wkv.load(model).eval()
 
 
-def state_bytes(model):
+def run_model(model, tokens):
+    """The logits after the last token, fp64, and the state."""
     import torch
 
     with torch.no_grad():
-        _, state = load(model)(torch.zeros(1, STATE_TOKENS, dtype=torch.long))
+        logits, state = load(model)(torch.tensor([list(tokens)]))
+    return logits[0, -1].double(), state
+
+
+def state_bytes(model):
+    _, state = run_model(model, [0] * STATE_TOKENS)
     return sum(tensor.numel() * tensor.element_size() for tensor in state.tensors().values())
 
 
@@ -89,11 +96,11 @@ def row(family, runs, finished, state, speed):
 
 
 def table(folder, text, program):
-    finished = read_results(folder / "results.jsonl")
+    finished = by_run(read_results(folder / "results.jsonl"))
     runs = {family: of_family for family in FAMILIES if (of_family := full_runs(family, finished))}
     if not runs:
         raise SystemExit(f"{folder / 'results.jsonl'}: no family's full run is finished")
-    models = {family: folder / of_family[0].name / "model.safetensors" for family, of_family in runs.items()}
+    models = {family: folder / of_family[0].name for family, of_family in runs.items()}
     measured = speeds(models, text, program)
     lines = [
         (statistics.mean(bits_per_byte(finished, run) for run in of_family),
@@ -114,18 +121,24 @@ def report(folder, text, program, write):
 
 def largest_logits(model):
     """Of the next byte after the prompt: [[token, logit], ...]."""
-    import torch
-
-    tokens = torch.tensor([list(PROMPT.encode())])
-    with torch.no_grad():
-        logits = load(model)(tokens)[0][0, -1].double()
-    values, indices = logits.topk(5)
+    values, indices = run_model(model, PROMPT.encode())[0].topk(5)
     return [[index.item(), round(value.item(), 4)] for value, index in zip(values, indices)]
 
 
-def card(family, run, line, text):
+def needed_config(folder):
+    """The model's config.json where its tensors alone make no model, or another one; else {}."""
+    with tempfile.TemporaryDirectory() as alone:
+        shutil.copy(folder / "model.safetensors", alone)
+        try:
+            same = run_model(Path(alone, "model.safetensors"), PROMPT.encode())[0].equal(run_model(folder, PROMPT.encode())[0])
+        except RuntimeError:
+            same = False
+    return {} if same else json.loads((folder / "config.json").read_text())
+
+
+def card(family, run, line, text, config, logits):
     """As the schema in zoo/cards/schema has it."""
-    result, recipe, bits = line["result"], line["config"]["recipe"], line["result"]["held_out_bits_per_byte"]
+    result, recipe, bits = line["result"], line["result"]["recipe"], line["result"]["held_out_bits_per_byte"]
     epochs = result["tokens"] / result["training_tokens"]
     start = f", from this project's {TUNES[family]} of the same text" if family in TUNES else ""
     notes = "Models of all families were trained under equal conditions, to be compared: docs/our_models.md. So few tokens teach little: "
@@ -139,7 +152,7 @@ def card(family, run, line, text):
         "files": [],
         "container": "safetensors",
         "parameters": result["parameters"],
-        "config": {},
+        "config": config,
         "tokenizer": "bytes",
         "preprocessing": None,
         "prompt": None,
@@ -148,7 +161,7 @@ def card(family, run, line, text):
             "metric": "bits per byte", "data": "King James Bible, the last 5 % (held out)", "value": round(bits, 4), "unit": "",
             "conditions": f"bf16 weights, fp32 arithmetic, weights fixed; {result['held_out_bytes']} bytes in one pass",
         }],
-        "check": {"prompt": PROMPT, "logits": None},
+        "check": {"prompt": PROMPT, "logits": logits},
         "verified": "full",
         "dtype": "bf16",
         "data": {
@@ -169,17 +182,17 @@ def card(family, run, line, text):
 
 
 def install(family, folder, text):
-    finished = read_results(folder / "results.jsonl")
+    finished = by_run(read_results(folder / "results.jsonl"))
     runs = full_runs(family, finished)
     if not runs:
         raise SystemExit(f"{folder / 'results.jsonl'}: no full run of {family} is finished")
     best = min(runs, key=lambda run: bits_per_byte(finished, run))
-    model, made = folder / best.name / "model.safetensors", card(family, best, finished[best], text)
-    made["check"]["logits"] = largest_logits(model)
+    model = folder / best.name
+    made = card(family, best, finished[best], text, needed_config(model), largest_logits(model))
     made["recipe"] = {**made["recipe"], "output": made["name"], "data": {**made["recipe"]["data"], "files": ["kjv.txt"]}}
     if family in TUNES:
         start = f"kjv-{TUNES[family]}, converted"
         made["recipe"]["model"] = {**made["recipe"]["model"], "checkpoint": start}
-    shutil.copyfile(model, ROOT / "zoo/embedded" / f"{made['name']}.safetensors")
+    shutil.copyfile(model / "model.safetensors", ROOT / "zoo/embedded" / f"{made['name']}.safetensors")
     (ROOT / "zoo/cards" / f"{made['name']}.json").write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
     print(f"zoo/embedded/{made['name']}.safetensors, zoo/cards/{made['name']}.json: {bits_per_byte(finished, best):.4f} bits per byte")

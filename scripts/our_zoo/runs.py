@@ -1,18 +1,18 @@
 """The runs that make the zoo's own language models: which there are, in which order, and what each finished one gave.
 
-First every learning rate with a quarter of the tokens, then the best one with all of them from three seeds. A finished run is a
-JSON line {"config", "result", "conditions"}; whatever is killed, finished lines stay and `wkv train` goes on from its checkpoint.
+First every learning rate with a quarter of the tokens, then the best one with all of them from three seeds. Finished runs are lines
+of results.jsonl (experiments/runs.py); whatever is killed, they stay, and `wkv train` goes on from its checkpoint.
 """
 
-import fcntl
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from experiments.runs import ResultsFile, conditions
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples/train"
 FAMILIES = ["rwkv4", "rwkv5", "rwkv6", "rwkv7", "rrwkv", "based", "transformer", "multi_temporal_rwkv"]
@@ -22,6 +22,9 @@ LEARNING_RATES_OF = {"multi_temporal_rwkv": [1e-4, 3e-4, 1e-3]}
 SEEDS = [1, 2, 3]
 FINAL_PART = 1 / 40  # of the learning rate, at the end
 SCREENING_PART = 4  # a learning rate is tried with the tokens divided by this
+# Of the card that `wkv train` writes.
+KEPT = ["parameters", "steps", "training_tokens", "final_loss", "seconds", "held_out_bytes", "held_out_bits_per_byte", "recipe"]
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -71,41 +74,14 @@ def ready_runs(families, finished):
     ]
 
 
-class Results:
-    """The file of finished runs, held by one process at a time."""
-
-    def __init__(self, path: Path):
-        self.file = open(path, "a+")
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit(f"{path}: another process is at these runs") from None
-        self.finished = read_results(path)
-        self.file.truncate(sum(len(line) for line in whole_lines(path)))  # what a killed process left of its line
-
-    def add(self, run, recipe, result):
-        line = {"config": {**asdict(run), "recipe": recipe}, "result": result, "conditions": conditions()}
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.finished[run] = line
+def by_run(lines):
+    """Run -> its line of results.jsonl."""
+    return {Run(**line["config"]): line for line in lines}
 
 
-def whole_lines(path):
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
-
-
-def read_results(path):
-    """Run -> its line; a last line that was cut off is none."""
-    finished = {}
-    for line in map(json.loads, whole_lines(path)):
-        finished[Run(**{key: value for key, value in line["config"].items() if key != "recipe"})] = line
-    return finished
-
-
-def conditions():
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return {"cpu": cpu.split(":", 1)[-1].strip() or platform.machine(), "cores": os.cpu_count(), "threads": 1}
+def start_of(folder):
+    """The weights that a run starts from; not beside model.safetensors, so that the folder opens as that."""
+    return folder / "start/model.safetensors"
 
 
 def arguments_of(run, recipe, folder, text):
@@ -122,7 +98,7 @@ def arguments_of(run, recipe, folder, text):
         "optimizer.warmup": recipe["optimizer"]["warmup"] // parts,
     }
     if run.family in TUNES:
-        changes["model.checkpoint"] = folder / "start.safetensors"
+        changes["model.checkpoint"] = start_of(folder)
     return [f"{key}={value}" for key, value in changes.items()]
 
 
@@ -134,51 +110,65 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = open(folder / "log.txt", "a")
         path = RECIPES / f"kjv_{run.family}.json"
-        if base is not None and not (folder / "start.safetensors").exists():
-            command = [program, "convert", base / "model.safetensors", folder / "start.safetensors", "--dtype", "fp32"]
+        if base is not None and not (start := start_of(folder)).exists():
+            start.parent.mkdir(exist_ok=True)
+            command = [program, "convert", base / "model.safetensors", start, "--dtype", "fp32"]
             command += ["--to", "multi-temporal", "--perspectives", "4", "--mix-noise", "0.01"]
             subprocess.run(command, check=True, stdout=self.log, stderr=self.log)
         command = [program, "train", path, *arguments_of(run, json.loads(path.read_text()), folder, text)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
 
-    def result(self):
-        """(recipe, result) of a run that ended well; None else."""
-        card_file = self.folder / "card.json"
-        if self.process.returncode != 0 or not card_file.exists():
+    def line(self):
+        """The result of a run that ended well; None else."""
+        file = self.folder / "card.json"
+        if self.process.returncode != 0 or not file.exists():
             return None
-        card = json.loads(card_file.read_text())
-        keys = ["parameters", "steps", "training_tokens", "final_loss", "seconds", "held_out_bytes", "held_out_bits_per_byte"]
-        recipe = card["recipe"]
-        tokens = card["steps"] * recipe["batch"] * recipe["context"]
-        return recipe, {**{key: card[key] for key in keys}, "tokens": tokens}
+        card = json.loads(file.read_text())
+        result = {key: card[key] for key in KEPT}
+        result["tokens"] = card["steps"] * card["recipe"]["batch"] * card["recipe"]["context"]
+        return {"config": asdict(self.run), "result": result, "conditions": {**conditions(), "threads": 1}}
+
+
+def say(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def do_runs(families, folder: Path, text: Path, program, workers):
-    """Does every run that is not finished, `workers` at a time. Returns those that failed."""
+    """Does every run that is not finished and that no other process is at, `workers` at a time. Returns those that failed."""
     folder.mkdir(parents=True, exist_ok=True)
-    results = Results(folder / "results.jsonl")
-    active, failed = [], []
+    results, active, not_ours, failed = ResultsFile(folder / "results.jsonl"), [], [], []
+
+    def fail(run):
+        failed.append(run)
+        say(f"{run.name} failed: {folder / run.name / 'log.txt'}")
+
     try:
         while True:
-            busy = failed + [training.run for training in active]
-            ready = [run for run in ready_runs(families, results.finished) if run not in busy]
-            while ready and len(active) < workers:
-                run = ready.pop(0)
-                base = base_of(run, results.finished)
-                active.append(Training(run, program, folder / run.name, text, base and folder / base.name))
-                print(f"{time.strftime('%H:%M:%S')} {run.name}", file=sys.stderr, flush=True)
-            if not active:
+            finished = by_run(results.lines())
+            busy = [*not_ours, *failed, *(training.run for training in active)]
+            for run in [run for run in ready_runs(families, finished) if run not in busy][: workers - len(active)]:
+                if not results.claim(asdict(run)):
+                    not_ours.append(run)
+                    continue
+                if run in by_run(results.lines()):  # by another process, just now
+                    continue
+                say(run.name)
+                base = base_of(run, finished)
+                try:
+                    active.append(Training(run, program, folder / run.name, text, base and folder / base.name))
+                except subprocess.CalledProcessError:
+                    fail(run)
+            if not active and set(ready_runs(families, by_run(results.lines()))) <= {*not_ours, *failed}:
                 return failed
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
             for training in [training for training in active if training.process.poll() is not None]:
                 active.remove(training)
-                if (found := training.result()) is None:
-                    failed.append(training.run)
-                    print(f"{training.run.name} failed: {training.folder / 'log.txt'}", file=sys.stderr, flush=True)
+                if (line := training.line()) is None:
+                    fail(training.run)
                 else:
-                    results.add(training.run, *found)
-                    print(f"{training.run.name}: {found[1]['held_out_bits_per_byte']:.4f} bits per byte", file=sys.stderr, flush=True)
+                    results.append(line)
+                    say(f"{training.run.name}: {line['result']['held_out_bits_per_byte']:.4f} bits per byte")
     finally:
         for training in active:  # interrupted: each writes a checkpoint and ends
             training.process.terminate()

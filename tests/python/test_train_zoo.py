@@ -11,8 +11,9 @@ from test_cards import SCHEMA, violations
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from our_zoo import publish  # noqa: E402
-from our_zoo.runs import FAMILIES, LEARNING_RATES, TUNES, Run, do_runs, full_run, read_results, ready_runs  # noqa: E402
+from experiments.runs import read_results  # noqa: E402
+from our_zoo import publish, runs  # noqa: E402
+from our_zoo.runs import FAMILIES, LEARNING_RATES, TUNES, Run, by_run, do_runs, full_run, ready_runs  # noqa: E402
 
 PROGRAM = Path(os.environ.get("WKV_PROGRAM", ROOT / "build/bin/wkv"))
 # Stands in for wkv: `train RECIPE key=value ...` notes the call and writes a card; the larger the learning rate, the better.
@@ -25,10 +26,24 @@ with open(folder.parent / "calls.txt", "a") as file:
     file.write(folder.name + "\\n")
 if "{fails}" and "{fails}" in folder.name:
     sys.exit("broken")
+if "{probe}" and "{probe}" == folder.name:
+    sys.path.insert(0, "{scripts}")
+    from experiments.runs import ResultsFile
+    config = {{"stage": "full", "family": "rwkv4", "learning_rate": 4e-3, "seed": 1}}
+    (folder / "claimed").write_text(str(ResultsFile(folder.parent / "results.jsonl").claim(config)))
 rate, steps = float(changes["optimizer.learning_rate"]), int(changes["steps"])
 card = {{"family": "rwkv4", "parameters": 1883360, "steps": steps, "training_tokens": 4184191, "final_loss": 1.5, "seconds": 2.0,
         "held_out_bytes": 220221, "held_out_bits_per_byte": 2 - rate, "recipe": json.loads(Path(sys.argv[2]).read_text())}}
 (folder / "card.json").write_text(json.dumps(card))
+"""
+CLAIM = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from experiments.runs import ResultsFile
+results = ResultsFile(Path(sys.argv[2]))
+print(results.claim(json.loads(sys.argv[3])), flush=True)
+sys.stdin.read()
 """
 
 
@@ -41,15 +56,15 @@ def finished_with(bits):
 def zoo(tmp_path):
     """Does the runs of rwkv4 with the stand-in; returns (failed, the names of those started, results)."""
 
-    def go(fails="", workers=1):
+    def go(fails="", workers=1, probe=""):
         program = tmp_path / "wkv"
-        program.write_text(STAND_IN.format(python=sys.executable, fails=fails))
+        program.write_text(STAND_IN.format(python=sys.executable, fails=fails, probe=probe, scripts=ROOT / "scripts"))
         program.chmod(0o755)
         calls = tmp_path / "runs/calls.txt"
         calls.parent.mkdir(exist_ok=True)
         calls.write_text("")
         failed = do_runs(["rwkv4"], calls.parent, tmp_path / "kjv.txt", program, workers)
-        return failed, calls.read_text().split(), read_results(calls.parent / "results.jsonl")
+        return failed, calls.read_text().split(), by_run(read_results(calls.parent / "results.jsonl"))
 
     go.results = tmp_path / "runs/results.jsonl"
     return go
@@ -88,14 +103,23 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(zoo):
     assert [run.seed for run in failed] == [2] and len(results) == 5
 
 
-def test_two_processes_are_not_at_the_same_runs(zoo):
-    import fcntl
+def test_while_a_run_goes_on_no_other_process_may_start_it(zoo):
+    zoo(probe="full-rwkv4-0.004-1")
+    assert (zoo.results.parent / "full-rwkv4-0.004-1/claimed").read_text() == "False"
 
+
+def test_a_run_that_another_process_is_at_is_left_to_it(zoo):
     zoo()
-    with open(zoo.results, "a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(SystemExit, match="another process"):
-            zoo()
+    last = zoo.results.read_text().splitlines(keepends=True)[-1]
+    zoo.results.write_text(zoo.results.read_text().removesuffix(last))
+    held = subprocess.Popen(
+        [sys.executable, "-c", CLAIM, ROOT / "scripts", zoo.results, json.dumps(json.loads(last)["config"])],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert held.stdout.readline() == b"True\n"
+    assert zoo()[1] == []
+    held.communicate()
+    assert zoo()[1] == ["full-rwkv4-0.004-3"]
 
 
 def test_a_tuned_family_waits_for_the_model_that_it_starts_from():
@@ -145,8 +169,7 @@ def test_a_card_is_valid(zoo, tmp_path):
     (tmp_path / "kjv.txt").write_text("In the beginning\n")
     results = zoo()[2]
     run = Run("full", "rwkv4", 0.004, 1)
-    card = publish.card("rwkv4", run, results[run], tmp_path / "kjv.txt")
-    card["check"]["logits"] = [[116, 9.5]]
+    card = publish.card("rwkv4", run, results[run], tmp_path / "kjv.txt", {}, [[116, 9.5]])
     assert list(violations(card, SCHEMA["$defs"]["model"], "card")) == []
 
 
@@ -156,3 +179,45 @@ def test_a_row_has_the_mean_and_the_spread_of_the_seeds():
     finished[runs[0]]["result"]["parameters"] = 1883360
     row = publish.row("rwkv4", runs, finished, 16000, (9000.4, 1200.0))
     assert row == "| `rwkv4` | 1.7300 (1.7000 to 1.7700) | 0.002 of 0.001, 0.002, 0.004 | 1,883,360 | 16,000 bytes | 9,000 | 1,200 |\n"
+
+
+@pytest.fixture
+def small_zoo(tmp_path, monkeypatch):
+    """The real program on recipes of two steps: a family, the one that starts from it, and one that needs its configuration."""
+    if not PROGRAM.exists():
+        pytest.skip(f"{PROGRAM} is missing")
+    families = ["rwkv4", "multi_temporal_rwkv", "transformer"]
+    (tmp_path / "recipes").mkdir()
+    for family in families:
+        recipe = json.loads((ROOT / f"examples/train/kjv_{family}.json").read_text())
+        recipe |= {"steps": 8, "batch": 2, "context": 16, "evaluate_every": 0}
+        (tmp_path / f"recipes/kjv_{family}.json").write_text(json.dumps(recipe))
+    for module in (runs, publish):
+        monkeypatch.setattr(module, "RECIPES", tmp_path / "recipes")
+        monkeypatch.setattr(module, "SEEDS", [1])
+    monkeypatch.setattr(runs, "LEARNING_RATES_OF", dict.fromkeys(families, [1e-3]))
+    monkeypatch.setattr(publish, "ROUNDS", 1)
+    text = tmp_path / "kjv.txt"
+    text.write_text("In the beginning God created the heaven and the earth.\n" * 100)
+    assert do_runs(families, tmp_path / "runs", text, PROGRAM, 1) == []
+    return tmp_path
+
+
+@pytest.mark.full
+def test_all_of_it_in_small(small_zoo, monkeypatch, capsys):
+    page = small_zoo / "our_models.md"
+    page.write_text("before\n<!-- our models -->\nold\n<!-- /our models -->\nbehind\n")
+    monkeypatch.setattr(publish, "PAGE", page)
+    publish.report(small_zoo / "runs", small_zoo / "kjv.txt", PROGRAM, write=True)
+    assert page.read_text().count("\n| `") == 3
+    assert page.read_text().startswith("before\n") and page.read_text().endswith("<!-- /our models -->\nbehind\n")
+
+    monkeypatch.setattr(publish, "ROOT", small_zoo)
+    for folder in ("embedded", "cards"):
+        (small_zoo / "zoo" / folder).mkdir(parents=True)
+    publish.install("transformer", small_zoo / "runs", small_zoo / "kjv.txt")
+    card = json.loads((small_zoo / "zoo/cards/kjv-transformer.json").read_text())
+    assert list(violations(card, SCHEMA["$defs"]["model"], "card")) == []
+    assert card["config"]["num_attention_heads"] == 5
+    assert len(card["check"]["logits"]) == 5
+    assert (small_zoo / "zoo/embedded/kjv-transformer.safetensors").stat().st_size < 4e6

@@ -85,7 +85,7 @@ double AdamW::gradient_norm() const {
   return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
 }
 
-void AdamW::step(int64_t step, double learning_rate, double divisor) {
+void AdamW::step(int64_t step, double learning_rate, double beta1, double divisor) {
   const auto divisor_tensor = at::scalar_tensor(divisor, at::kFloat);
   const auto step_tensor = at::scalar_tensor(step, at::kFloat);
   for (auto& group : groups_) {
@@ -99,7 +99,7 @@ void AdamW::step(int64_t step, double learning_rate, double divisor) {
     }
     const std::vector<at::Tensor> steps(parameters.size(), step_tensor);
     at::_fused_adamw_(parameters, gradients, exp_avgs, exp_avg_sqs, {}, steps,
-                      learning_rate * group.learning_rate_scale, options_.beta1, options_.beta2, group.weight_decay,
+                      learning_rate * group.learning_rate_scale, beta1, options_.beta2, group.weight_decay,
                       options_.eps, /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/divisor_tensor);
   }
   if (ranks_ != nullptr) share_parts(this->parameters(), *ranks_);

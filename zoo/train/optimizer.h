@@ -26,7 +26,7 @@ class WKV_API AdamW {
   double gradient_norm() const;
   // step: 1 for the first. Gradients, on all ranks the same, are divided by `divisor` on the way; parameters without
   // one stay as they are.
-  void step(int64_t step, double learning_rate, double divisor);
+  void step(int64_t step, double learning_rate, double beta1, double divisor);
   void clear_gradients();
   int64_t trained_elements() const;
 

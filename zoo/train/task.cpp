@@ -2,11 +2,27 @@
 
 #include <fmt/format.h>
 
+#include "train/classification_task.h"
+#include "train/config.h"
+#include "train/contrastive_task.h"
 #include "train/language_task.h"
 #include "wkv/error.h"
 #include "wkv/zoo/load.h"
 
 namespace wkv::zoo {
+namespace {
+
+// Keys that only some tasks read.
+const std::vector<std::string> kOfText = {
+    "data.files",     "data.held_out", "data.order",      "data.reset",      "context",     "optimizer.logit_penalty",
+    "model.layers",   "model.width",   "model.head_size", "model.ffn_width", "model.vocab", "model.perspectives",
+    "model.interval", "model.ranks."};
+const std::vector<std::string> kOfImages = {"data.images", "data.held_out_images", "data.pipeline", "data.augment."};
+const std::vector<std::string> kOfClasses = {"data.labels", "data.augment.mixup", "data.augment.cutmix",
+                                             "optimizer.label_smoothing"};
+const std::vector<std::string> kOfCaptions = {"data.captions", "data.held_out_captions", "data.caption_weights"};
+
+}  // namespace
 
 std::shared_ptr<models::Model> model_to_tune(const TrainConfig::Model& m) {
   for (const auto& [dtype, count] : describe(m.checkpoint, {.config = m.config}).dtypes) {
@@ -27,6 +43,23 @@ int64_t count_parameters(const models::Model& model) {
 }
 
 std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank) {
+  const auto& m = config.model;
+  const std::string family = m.checkpoint.empty() ? m.family : describe(m.checkpoint, {.config = m.config}).family;
+  const auto refuse = [&](const std::vector<std::string>& keys) { require_defaults(config, keys, family); };
+  if (family == "rwkv_clip") {
+    refuse(kOfText);
+    refuse(kOfClasses);
+    return make_contrastive_task(config, rank);
+  }
+  if (family == "vrwkv" || family == "vrwkv6") {
+    refuse(kOfText);
+    refuse(kOfCaptions);
+    refuse({"data.tokenizer"});
+    return make_classification_task(config, rank);
+  }
+  refuse(kOfImages);
+  refuse(kOfClasses);
+  refuse(kOfCaptions);
   return make_language_task(config, rank);
 }
 

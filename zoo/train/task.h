@@ -57,10 +57,12 @@ class Task {
   virtual double epochs(int64_t batches) const = 0;      // that so many batches make
   virtual std::string describe(double loss) const = 0;   // for a line of progress: "loss 1.2345  bits/byte 1.78"
   virtual nlohmann::ordered_json data_card() const = 0;  // what the finished model's card says of the data
+  // Text files that the finished model needs beside it, by name.
+  virtual std::map<std::string, std::string> companion_files() const { return {}; }
 };
 
 // The task of the recipe's model: a new one, or that of a checkpoint. Throws wkv::Error.
-std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank);
+WKV_API std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank);
 
 // The model of a checkpoint, its parameters in fp32; refuses what is quantised.
 std::shared_ptr<models::Model> model_to_tune(const TrainConfig::Model& model);

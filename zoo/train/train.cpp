@@ -181,6 +181,7 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
   write_safetensors(output / "model.safetensors", named_tensors(model, export_dtype(config)), model.metadata());
   write_text(output / "config.json", model.config_json());
   write_text(output / "recipe.json", to_json(config));
+  for (const auto& [name, text] : task->companion_files()) write_text(output / name, text);
   write_text(output / "card.json", card(config, *task, done));
   return done;
 }

@@ -123,7 +123,8 @@ StepResult Trainer::step() {
                             steps_done_ + 1, result.loss, result.gradient_norm));
   const double clip = config_.optimizer.clip;
   const double excess = clip > 0 ? std::max(result.gradient_norm / clip, 1.0) : 1.0;
-  optimizer_.step(++steps_done_, result.learning_rate, batches * excess);
+  const double momentum = beta1(config_.optimizer, steps_done_, config_.steps);
+  optimizer_.step(++steps_done_, result.learning_rate, momentum, batches * excess);
   optimizer_.clear_gradients();
   task_.constrain_parameters();
   return result;
