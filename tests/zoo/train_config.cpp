@@ -104,11 +104,19 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{kRecipe, "data.augment.crop_area=0.5", {"data.augment.crop_area must be", "two numbers"}},
                     Refusal{kRecipe, "data.augment.crop_aspect=2,1", {"crop_aspect must be", "the least and the most"}},
                     Refusal{kRecipe, "data.augment.flip=1.5", {"data.augment.flip must be from 0 to 1"}},
+                    Refusal{kRecipe, "lora.rank=4", {"lora needs a model.checkpoint"}},
+                    Refusal{kRecipe, "state_tuning=true", {"state_tuning needs a model.checkpoint"}},
+                    Refusal{kRecipe, "state_tuning=yes", {"state_tuning must be true or false, got \"yes\""}},
+                    Refusal{R"({"output": "out", "data": {"files": ["a.txt"]}, "model": {"checkpoint": "m.pth"},
+                                "lora": {"rank": 4}, "state_tuning": true})",
+                            "",
+                            {"give one of them"}},
                     Refusal{R"({"data": {"files": ["a.txt"]}})", "", {"output is missing"}},
                     Refusal{R"({"data": {"files": "a.txt"}})", "", {"data.files must be a list of strings"}},
                     Refusal{R"({"model": {"layers": "6"}})", "", {"model.layers must be a whole number, got \"6\""}},
                     Refusal{R"({"steps": 1, "steps": 2})", "", {"\"steps\" stands twice"}},
                     Refusal{"{\n\"steps\": 1,\n}", "", {"not valid JSON at line 3"}},
+                    Refusal{std::string(100'000, '['), "", {"nested deeper than 32 levels"}},
                     Refusal{"[]", "", {"must be a JSON object"}}));
 
 TEST(TrainConfigText, first_difference_names_the_first_key_that_matters) {

@@ -102,6 +102,12 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("optimizer.logit_penalty", c.optimizer.logit_penalty, at_least(0));
   visit("optimizer.label_smoothing", c.optimizer.label_smoothing, between(0, below_one));
   visit("optimizer.train", c.optimizer.train, Rule{});
+  visit("lora.rank", c.lora.rank, at_least(0));
+  visit("lora.alpha", c.lora.alpha, at_least(kPositive));
+  visit("lora.targets", c.lora.targets, Rule{});
+  visit("lora.merge", c.lora.merge, free_to_change({}));
+  visit("state_tuning", c.state_tuning, Rule{});
+  visit("gradient_checkpointing", c.gradient_checkpointing, free_to_change({}));
   visit("threads", c.threads, free_to_change(at_least(0)));
   visit("sequence_ranks", c.sequence_ranks, free_to_change(at_least(1)));
   visit("log_every", c.log_every, free_to_change(at_least(1)));
@@ -134,6 +140,11 @@ void assign(std::string_view key, T& field, const Rule& rule, const ordered_json
     refuse_value(key, "a whole number below 2^63", value);
   check_range(key, value.get<int64_t>(), rule, value);
   field = value.get<T>();
+}
+
+void assign(std::string_view key, bool& field, const Rule&, const ordered_json& value) {
+  if (!value.is_boolean()) refuse_value(key, "true or false", value);
+  field = value.get<bool>();
 }
 
 void assign(std::string_view key, double& field, const Rule& rule, const ordered_json& value) {
@@ -257,7 +268,9 @@ void assign_object(TrainConfig& config, const std::string& section, const ordere
 // A key given twice is a mistake that JSON readers hide.
 ordered_json parse_strictly(const std::string& text) {
   std::vector<std::set<std::string>> keys;
-  const auto check = [&](int, ordered_json::parse_event_t event, ordered_json& parsed) {
+  const auto check = [&](int depth, ordered_json::parse_event_t event, ordered_json& parsed) {
+    constexpr int kDeepest = 32;
+    if (depth > kDeepest) refuse(fmt::format("recipe: is nested deeper than {} levels", kDeepest));
     if (event == ordered_json::parse_event_t::object_start) keys.emplace_back();
     if (event == ordered_json::parse_event_t::object_end) keys.pop_back();
     if (event == ordered_json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
@@ -292,6 +305,11 @@ void check_together(const TrainConfig& config) {
                        config.optimizer.learning_rate, config.optimizer.final_learning_rate));
   if (config.optimizer.decay == "exponential" && config.optimizer.final_learning_rate == 0)
     refuse("recipe: optimizer.final_learning_rate must be above 0 for an exponential decay");
+  const bool lora = config.lora.rank > 0;
+  if ((lora || config.state_tuning) && config.model.checkpoint.empty())
+    refuse(fmt::format("recipe: {} needs a model.checkpoint", lora ? "lora" : "state_tuning"));
+  if (lora + config.state_tuning + !config.optimizer.train.empty() > 1)
+    refuse("recipe: lora, state_tuning and optimizer.train each say what is trained: give one of them");
 }
 
 ordered_json as_json(const std::optional<double>& value, const Rule&) {

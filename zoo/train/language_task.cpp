@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <numbers>
+#include <set>
 
 #include "train/evaluate.h"
+#include "train/lora.h"
 #include "train/new_model.h"
 #include "wkv/error.h"
 
@@ -37,7 +39,7 @@ std::shared_ptr<models::LanguageModel> starting_model(const TrainConfig& config,
   const auto& m = config.model;
   std::shared_ptr<models::LanguageModel> checkpoint;
   if (!m.checkpoint.empty()) {
-    const auto loaded = model_to_tune(m);
+    const auto loaded = model_to_tune(m, config.state_tuning);
     checkpoint = std::dynamic_pointer_cast<models::LanguageModel>(loaded);
     if (!checkpoint)
       throw Error(ErrorCode::invalid_argument,
@@ -49,7 +51,18 @@ std::shared_ptr<models::LanguageModel> starting_model(const TrainConfig& config,
                 fmt::format("{} must be at least {} for the tokenizer {}, got {}",
                             checkpoint ? "the vocabulary of model.checkpoint" : "model.vocab", tokenizer_vocab,
                             config.data.tokenizer, vocab));
-  return checkpoint ? checkpoint : new_model(m, vocab);
+  const auto model = checkpoint ? checkpoint : new_model(m, vocab);
+  if (config.lora.rank > 0) model->add_lora(config.lora.rank, config.lora.alpha, config.lora.targets);
+  model->set_gradient_checkpointing(config.gradient_checkpointing);
+  return model;
+}
+
+// Parameters outside of all groups are not trained, and need no gradients.
+void freeze_untrained(const models::Model& model, const std::vector<models::ParameterGroup>& groups) {
+  std::set<std::string> trained;
+  for (const auto& group : groups) trained.insert(group.names.begin(), group.names.end());
+  for (auto& parameter : model.named_parameters())
+    if (!trained.contains(parameter.key())) parameter.value().set_requires_grad(false);
 }
 
 }  // namespace
@@ -63,6 +76,7 @@ LanguageTask::LanguageTask(std::shared_ptr<models::LanguageModel> model, TextDat
       rank_(rank),
       first_row_(rank.index * config.batch / rank.count),
       rows_(config.batch / rank.count) {
+  freeze_untrained(*model_, parameter_groups());
   const bool in_parts = rank.sequence.ranks != nullptr, consecutive = config.data.order == "consecutive";
   if (!in_parts && !consecutive) return;
   const auto state = model_->initial_state(1);
@@ -77,6 +91,17 @@ LanguageTask::LanguageTask(std::shared_ptr<models::LanguageModel> model, TextDat
     throw Error(ErrorCode::invalid_argument,
                 "sequence_ranks must be 1 for based: the gradients of its state don't all come back");
   if (in_parts) relay_.emplace(*rank.sequence.ranks, rank.sequence.index, rank.sequence.count, state);
+}
+
+std::vector<models::ParameterGroup> LanguageTask::parameter_groups() const {
+  return config_.lora.rank > 0 ? adapter_groups(*model_) : model_->parameter_groups();
+}
+
+bool LanguageTask::finish(const std::filesystem::path& output) {
+  if (config_.lora.rank == 0) return true;
+  write_adapter(output / "adapter.safetensors", *model_, config_.lora);
+  if (config_.lora.merge) model_->merge_lora();
+  return config_.lora.merge;
 }
 
 at::Tensor LanguageTask::loss(int64_t index) {

@@ -15,10 +15,11 @@ class WKV_API LanguageTask : public Task {
                const Rank& rank = {});
 
   models::Model& model() override { return *model_; }
-  std::vector<models::ParameterGroup> parameter_groups() const override { return model_->parameter_groups(); }
+  std::vector<models::ParameterGroup> parameter_groups() const override;
   at::Tensor loss(int64_t index) override;
   std::vector<std::pair<std::string, at::Tensor>> carried() override;
   void assign_carried(const std::vector<at::Tensor>& tensors) override;
+  bool finish(const std::filesystem::path& output) override;
   std::vector<Measurement> evaluate() override;
   const char* unit() const override { return "tokens"; }
   int64_t units_per_batch() const override { return config_.batch * config_.context; }

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "train/classification_task.h"
 #include "train/config.h"
 #include "train/contrastive_task.h"
@@ -14,9 +17,9 @@ namespace {
 
 // Keys that only some tasks read.
 const std::vector<std::string> kOfText = {
-    "data.files",     "data.held_out", "data.order",      "data.reset",      "context",     "optimizer.logit_penalty",
-    "model.layers",   "model.width",   "model.head_size", "model.ffn_width", "model.vocab", "model.perspectives",
-    "model.interval", "model.ranks.",  "sequence_ranks"};
+    "data.files",     "data.held_out", "data.order",      "data.reset",      "context",      "optimizer.logit_penalty",
+    "model.layers",   "model.width",   "model.head_size", "model.ffn_width", "model.vocab",  "model.perspectives",
+    "model.interval", "model.ranks.",  "sequence_ranks",  "lora.",           "state_tuning", "gradient_checkpointing"};
 const std::vector<std::string> kOfImages = {"data.images", "data.held_out_images", "data.pipeline", "data.augment."};
 const std::vector<std::string> kOfClasses = {"data.labels", "data.augment.mixup", "data.augment.cutmix",
                                              "optimizer.label_smoothing"};
@@ -24,8 +27,9 @@ const std::vector<std::string> kOfCaptions = {"data.captions", "data.held_out_ca
 
 }  // namespace
 
-std::shared_ptr<models::Model> model_to_tune(const TrainConfig::Model& m) {
-  for (const auto& [dtype, count] : describe(m.checkpoint, {.config = m.config}).dtypes) {
+std::shared_ptr<models::Model> model_to_tune(const TrainConfig::Model& m, bool state_tuning) {
+  const Description description = describe(m.checkpoint, {.config = m.config});
+  for (const auto& [dtype, count] : description.dtypes) {
     if (!parameter_dtypes().contains(dtype)) {
       throw Error(
           ErrorCode::invalid_argument,
@@ -33,7 +37,16 @@ std::shared_ptr<models::Model> model_to_tune(const TrainConfig::Model& m) {
                       m.checkpoint, dtype));
     }
   }
-  return load(m.checkpoint, {.config = m.config, .dtype = at::kFloat});
+  if (!state_tuning) return load(m.checkpoint, {.config = m.config, .dtype = at::kFloat});
+  auto config = nlohmann::ordered_json::parse(description.config_json);
+  config["train_type"] = "states";
+  const auto model = load(m.checkpoint, {.config = config.dump(), .dtype = at::kFloat});
+  const auto parameters = model->named_parameters();
+  if (std::ranges::none_of(parameters, [](const auto& item) { return item.key().ends_with(".time_state"); }))
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("state_tuning: {}: {} has no state to tune, rwkv5, rwkv6 and rwkv7 have", m.checkpoint,
+                            model->family()));
+  return model;
 }
 
 int64_t count_parameters(const models::Model& model) {

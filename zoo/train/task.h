@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -49,6 +50,10 @@ class Task {
   virtual std::vector<std::pair<std::string, at::Tensor>> carried() { return {}; }
   virtual void assign_carried(const std::vector<at::Tensor>& /*tensors*/) {}
 
+  // After the last step, before the model is written: what of the task's own stands beside it in the run's folder.
+  // Returns whether the model is to be written.
+  virtual bool finish(const std::filesystem::path& /*output*/) { return true; }
+
   // By name, on what is held out; empty where nothing is. With the parameters as they are.
   virtual std::vector<Measurement> evaluate() = 0;
 
@@ -64,8 +69,9 @@ class Task {
 // The task of the recipe's model: a new one, or that of a checkpoint. Throws wkv::Error.
 WKV_API std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank);
 
-// The model of a checkpoint, its parameters in fp32; refuses what is quantised.
-std::shared_ptr<models::Model> model_to_tune(const TrainConfig::Model& model);
+// The model of a checkpoint, its parameters in fp32; refuses what is quantised. With states to tune where that is
+// asked for.
+std::shared_ptr<models::Model> model_to_tune(const TrainConfig::Model& model, bool state_tuning = false);
 
 int64_t count_parameters(const models::Model& model);
 

@@ -140,10 +140,12 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
   std::optional<Progress> progress;
   if (leads) progress.emplace(config, trainer, notes.seconds, notes.metrics_bytes, progress_stream, live);
   if (leads && checkpoint) progress->message(fmt::format("going on from {}", checkpoint->string()));
-  if (leads && !config.optimizer.train.empty())
-    progress->message(fmt::format("training {} of {} parameters, those with {} in their names",
-                                  trainer.trained_elements(), count_parameters(model),
-                                  fmt::join(config.optimizer.train, ", ")));
+  if (const int64_t trained = trainer.trained_elements(), all = count_parameters(model); leads && trained < all) {
+    const auto& parts = config.optimizer.train;
+    progress->message(
+        fmt::format("training {} of {} parameters{}", trained, all,
+                    parts.empty() ? "" : fmt::format(", those with {} in their names", fmt::join(parts, ", "))));
+  }
   const auto save = [&]() -> std::filesystem::path {
     const auto gathered = trainer.gather();
     if (!leads) return {};
@@ -160,8 +162,19 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
     return TrainReport{finished, trainer.steps_done(), notes.loss, {}, notes.seconds, folder};
   };
 
+  const auto step = [&] {
+    try {
+      return trainer.step();
+    } catch (const Error& error) {
+      const auto last = newest_checkpoint(output);
+      if (!last) throw;
+      throw Error(error.code(), fmt::format("{}; another run may start from {}, as its model.checkpoint", error.what(),
+                                            last->string()));
+    }
+  };
+
   while (trainer.steps_done() < config.steps) {
-    const auto result = trainer.step();
+    const auto result = step();
     notes.loss = result.loss;
     if (leads) progress->step(result);
     const bool last = trainer.steps_done() == config.steps;
@@ -174,11 +187,13 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
   }
   if (!leads) return report(true, {});
 
+  const bool export_model = task->finish(output);
   auto done = report(true, output);
-  round_parameters(model, export_dtype(config));
+  if (export_model) round_parameters(model, export_dtype(config));
   done.measurements = task->evaluate();
   progress->evaluation(done.measurements);
-  write_safetensors(output / "model.safetensors", named_tensors(model, export_dtype(config)), model.metadata());
+  if (export_model)
+    write_safetensors(output / "model.safetensors", named_tensors(model, export_dtype(config)), model.metadata());
   write_text(output / "config.json", model.config_json());
   write_text(output / "recipe.json", to_json(config));
   for (const auto& [name, text] : task->companion_files()) write_text(output / name, text);

@@ -4,6 +4,7 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/isfinite.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -51,6 +52,18 @@ at::Tensor stored(const TensorSource& source, const std::filesystem::path& file,
                 fmt::format("{}: {} must be {} {}, got {} {}", file.string(), name, c10::str(sizes),
                             c10::toString(dtype), c10::str(tensor.sizes()), c10::toString(tensor.scalar_type())));
   return tensor;
+}
+
+// ", first in the gradient of NAME": of parameters and gradients the first one, in the model's order, that has an
+// infinity or a NaN.
+std::string first_not_finite(const models::Model& model) {
+  const auto is_finite = [](const at::Tensor& x) { return !x.defined() || at::isfinite(x).all().item<bool>(); };
+  const auto parameters = model.named_parameters();
+  for (const auto& item : parameters)
+    if (!is_finite(item.value())) return fmt::format(", first in {}", item.key());
+  for (const auto& item : parameters)
+    if (!is_finite(item.value().grad())) return fmt::format(", first in the gradient of {}", item.key());
+  return "";
 }
 
 constexpr const char* kModelFile = "model.safetensors";
@@ -118,9 +131,9 @@ StepResult Trainer::step() {
   result.gradient_norm = optimizer_.gradient_norm() / batches;
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm))
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("step {}: the loss ({}) or the gradient's norm ({}) is not finite; try a lower "
+                fmt::format("step {}: the loss ({}) or the gradient's norm ({}) is not finite{}; try a lower "
                             "optimizer.learning_rate or a longer optimizer.warmup",
-                            steps_done_ + 1, result.loss, result.gradient_norm));
+                            steps_done_ + 1, result.loss, result.gradient_norm, first_not_finite(task_.model())));
   const double clip = config_.optimizer.clip;
   const double excess = clip > 0 ? std::max(result.gradient_norm / clip, 1.0) : 1.0;
   const double momentum = beta1(config_.optimizer, steps_done_, config_.steps);

@@ -48,7 +48,7 @@ struct TrainConfig {
   };
   struct Data {
     // Language models:
-    std::vector<std::string> files;  // read as one text, in this order
+    std::vector<std::string> files;  // read as one text, in this order; or the one .safetensors of `wkv tokenize`
     std::string tokenizer = "bytes";
     double held_out = 0.05;  // this part of the bytes, the last ones, is never trained on
     // shuffled: every window once an epoch, in random order, each from the empty state.
@@ -88,6 +88,14 @@ struct TrainConfig {
     bool operator==(const Optimizer&) const = default;
   };
 
+  struct Lora {                             // low-rank adaptation of model.checkpoint, of which nothing else is trained
+    int64_t rank = 0;                       // 0: none
+    double alpha = 16;                      // the adapters' products count alpha / rank times
+    std::vector<std::string> targets = {};  // ends of matrices' names, "att.receptance"; none: all of the blocks
+    bool merge = true;                      // writes the adapted model beside adapter.safetensors
+    bool operator==(const Lora&) const = default;
+  };
+
   std::string output;  // folder: checkpoints, metrics, and at the end the model
   uint64_t seed = 1;
   int64_t steps = 1000;
@@ -98,12 +106,17 @@ struct TrainConfig {
   Model model;
   Data data;
   Optimizer optimizer;
+  Lora lora;
+  // rwkv5, 6, 7: of model.checkpoint only the state that every sequence starts from is trained, att.time_state, from
+  // zeros where the checkpoint has none.
+  bool state_tuning = false;
   // What doesn't change the result, and may differ when a run is continued.
-  int64_t threads = 0;             // 0: torch's choice
-  int64_t sequence_ranks = 1;      // ranks that share a sequence, each with consecutive tokens of it
-  int64_t log_every = 10;          // steps
-  int64_t evaluate_every = 0;      // steps; 0: at the end only
-  int64_t checkpoint_every = 500;  // steps; 0: at the end only
+  int64_t threads = 0;                  // 0: torch's choice
+  int64_t sequence_ranks = 1;           // ranks that share a sequence, each with consecutive tokens of it
+  bool gradient_checkpointing = false;  // each block is computed twice, which saves memory
+  int64_t log_every = 10;               // steps
+  int64_t evaluate_every = 0;           // steps; 0: at the end only
+  int64_t checkpoint_every = 500;       // steps; 0: at the end only
   std::string export_dtype = "bf16";
 
   bool operator==(const TrainConfig&) const = default;
