@@ -5,8 +5,10 @@
 #include <torch/nn/init.h>
 
 #include <cmath>
+#include <span>
 
 #include "based/blocks.h"
+#include "layers/checkpointed_block.h"
 
 namespace wkv::models {
 
@@ -94,8 +96,13 @@ at::Tensor BasedImpl::run(const at::Tensor& tokens, State& state, const Sequence
                        .past_length = before.clamp(0, window_rows(options_))};
   if (x.scalar_type() != at::kDouble) x = x.to(at::kFloat);  // the residual stream of a half-precision model
   for (int64_t layer = 0; layer < options_.layers; ++layer) {
-    x = parts_->layers[layer]->forward(x, entries, call);
-    entries += mixing_of_layer(options_, layer) == BasedMixing::convolution ? 1 : 2;
+    const auto& block = parts_->layers[static_cast<size_t>(layer)];
+    const auto forward = [block, call](const at::Tensor& in, State::Entry* own) {
+      return block->forward(in, own, call);
+    };
+    const size_t count = mixing_of_layer(options_, layer) == BasedMixing::convolution ? 1 : 2;
+    x = run_block(gradient_checkpointing(), *block, x, std::span(entries, count), forward);
+    entries += count;
   }
   return parts_->norm->forward(x);
 }

@@ -14,7 +14,7 @@ namespace wkv::models {
 
 // What a call's layers share, beside their input.
 struct BasedCall {
-  const Sequences& sequences;
+  Sequences sequences;
   Rotation rotation;       // of the call's positions
   at::Tensor past_length;  // int64 [rows]: how many rows of a window are real
 };

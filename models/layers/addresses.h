@@ -35,10 +35,10 @@ class Addresses {
 
   // A parameter of the dtype; null for one that is not defined.
   const void* parameter(const at::Tensor& tensor) { return tensor.defined() ? check(tensor, dtype_) : nullptr; }
-  // Of a matrix of the dtype, or quantised; without bias.
+  // Of a matrix of the dtype, or quantised; without bias or adapter.
   DecodeMatrix matrix(const Linear& linear) {
     const at::Tensor& weight = linear.weight;
-    require(!linear.bias.defined());
+    require(!linear.bias.defined() && !linear.adapted());
     if (linear.quantized()) return {check(weight, at::kByte), linear.outputs(), linear.inputs(), weight.size(1)};
     return {parameter(weight), weight.size(0), weight.size(1)};
   }

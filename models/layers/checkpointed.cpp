@@ -31,57 +31,80 @@ struct Autocast {
 
 // What the graph keeps beside the tensors: f, and autocast as it was in the forward pass.
 struct Recomputation : torch::CustomClassHolder {
-  Recomputation(std::function<at::Tensor(const at::Tensor&)> f_, at::DeviceType device)
-      : f(std::move(f_)), autocast{device} {
+  Recomputation(TensorFunction f_, size_t inputs_, at::DeviceType device)
+      : f(std::move(f_)), inputs(inputs_), autocast{device} {
     // Parameters cast ahead of the graph that they belong to, or left over from it, must not be taken for others.
     autocast.cache = false;
   }
-  at::Tensor run(const at::Tensor& x) const {
-    const Autocast now{x.device().type()};
+  // With a graph both times: some layers compute otherwise without one.
+  variable_list run(const variable_list& values) const {
+    const Autocast now{values[0].device().type()};
     const auto restore = c10::make_scope_exit([&] { now.set(); });
     autocast.set();
-    return f(x);
+    const at::AutoGradMode with_graph(true);
+    return f(values);
   }
-  std::function<at::Tensor(const at::Tensor&)> f;
+  TensorFunction f;
+  size_t inputs;  // the first of the saved tensors; the others are parameters
   Autocast autocast;
 };
 
 struct Checkpointed : torch::autograd::Function<Checkpointed> {
-  static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<Recomputation>& recomputation,
-                            const at::Tensor& x, at::TensorList parameters) {
-    variable_list inputs = parameters.vec();
-    inputs.insert(inputs.begin(), x);
-    context->save_for_backward(std::move(inputs));
+  static variable_list forward(AutogradContext* context, const c10::intrusive_ptr<Recomputation>& recomputation,
+                               at::TensorList inputs, at::TensorList parameters) {
+    variable_list saved = inputs.vec();
+    saved.insert(saved.end(), parameters.begin(), parameters.end());
+    context->save_for_backward(std::move(saved));
     context->saved_data["recomputation"] = c10::IValue::make_capsule(recomputation);
-    return recomputation->run(x);
+    context->set_materialize_grads(false);
+    variable_list outputs = recomputation->run(inputs.vec());
+    for (at::Tensor& output : outputs) output = output.detach();
+    return outputs;
   }
 
   // The gradients come from a graph of their own, which lives no longer than this call.
-  static variable_list backward(AutogradContext* context, const variable_list& grad_y) {
+  static variable_list backward(AutogradContext* context, const variable_list& grad_outputs) {
     const auto recomputation =
         c10::static_intrusive_pointer_cast<Recomputation>(context->saved_data["recomputation"].toCapsule());
-    variable_list inputs = context->get_saved_variables();
-    inputs[0] = inputs[0].detach().requires_grad_(inputs[0].requires_grad());
-    const at::AutoGradMode with_graph(true);
-    const at::Tensor y = recomputation->run(inputs[0]);
-    variable_list wanted;
-    std::ranges::copy_if(inputs, std::back_inserter(wanted), [](const auto& input) { return input.requires_grad(); });
-    const variable_list found = torch::autograd::grad({y}, wanted, grad_y, /*retain_graph=*/std::nullopt,
+    variable_list tensors = context->get_saved_variables();
+    for (size_t i = 0; i < recomputation->inputs; ++i)
+      tensors[i] = tensors[i].detach().requires_grad_(tensors[i].requires_grad());
+    const variable_list outputs =
+        recomputation->run({tensors.begin(), tensors.begin() + static_cast<int64_t>(recomputation->inputs)});
+    variable_list wanted, from, given;
+    std::ranges::copy_if(tensors, std::back_inserter(wanted),
+                         [](const auto& tensor) { return tensor.requires_grad(); });
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!grad_outputs[i].defined() || !outputs[i].requires_grad()) continue;
+      from.push_back(outputs[i]);
+      given.push_back(grad_outputs[i]);
+    }
+    variable_list gradients(tensors.size() + 1);  // the first is that of the argument which is no tensor
+    if (from.empty()) return gradients;
+    const variable_list found = torch::autograd::grad(from, wanted, given, /*retain_graph=*/std::nullopt,
                                                       /*create_graph=*/false, /*allow_unused=*/true);
-    variable_list gradients(inputs.size() + 1);  // the first is that of the argument which is no tensor
-    for (size_t i = 0, next = 0; i < inputs.size(); ++i)
-      if (inputs[i].requires_grad()) gradients[i + 1] = found[next++];
+    for (size_t i = 0, next = 0; i < tensors.size(); ++i)
+      if (tensors[i].requires_grad()) gradients[i + 1] = found[next++];
     return gradients;
   }
 };
 
 }  // namespace
 
+std::vector<at::Tensor> checkpointed(TensorFunction f, const std::vector<at::Tensor>& inputs,
+                                     const std::vector<at::Tensor>& parameters) {
+  if (!at::GradMode::is_enabled()) return f(inputs);
+  const auto recomputation =
+      c10::make_intrusive<Recomputation>(std::move(f), inputs.size(), inputs.at(0).device().type());
+  return Checkpointed::apply(recomputation, at::TensorList(inputs), at::TensorList(parameters));
+}
+
 at::Tensor checkpointed(std::function<at::Tensor(const at::Tensor&)> f, const at::Tensor& x,
                         const std::vector<at::Tensor>& parameters) {
-  if (!at::GradMode::is_enabled()) return f(x);
-  const auto recomputation = c10::make_intrusive<Recomputation>(std::move(f), x.device().type());
-  return Checkpointed::apply(recomputation, x, at::TensorList(parameters));
+  const auto of_list = [f = std::move(f)](const std::vector<at::Tensor>& inputs) {
+    return std::vector<at::Tensor>{f(inputs[0])};
+  };
+  return checkpointed(of_list, std::vector<at::Tensor>{x}, parameters)[0];
 }
 
 }  // namespace wkv::models

@@ -1,6 +1,9 @@
 #include "layers/linear.h"
 
 #include <ATen/core/grad_mode.h>
+#include <torch/nn/init.h>
+
+#include <cmath>
 
 #include "layers/precision.h"
 #include "wkv/ops.h"
@@ -31,6 +34,7 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias)
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
+  if (adapted()) return models::linear(x, weight, bias).add(lora_b_->forward(lora_a_->forward(x)), lora_scale_);
   if (!quantized()) return models::linear(x, weight, bias);
   // On a GPU the product unpacks for many rows itself, and for few it need not wait for the matrix's header.
   if (has_few_rows(x) || x.is_cuda()) return ops::packed_linear(x, weight, given(bias));
@@ -38,7 +42,7 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
 }
 
 at::Tensor Linear::forward_float(const at::Tensor& x) const {
-  if (quantized() || !is_decoding(x)) return at_least_float(forward(x));
+  if (quantized() || adapted() || !is_decoding(x)) return at_least_float(forward(x));
   return ops::thin_linear(x.to(at::kFloat), weight, given(bias));
 }
 
@@ -47,6 +51,23 @@ void Linear::quantize(const std::string& format) {
   const at::Tensor dense = weight.scalar_type() == at::kDouble ? weight.to(at::kFloat) : weight;
   weight.set_requires_grad(false);
   weight.set_data(ops::pack_linear(dense, format));
+}
+
+void Linear::adapt(int64_t rank, double alpha) {
+  lora_a_ = register_module("lora_A", std::make_shared<Linear>(inputs_, rank));
+  lora_b_ = register_module("lora_B", std::make_shared<Linear>(rank, outputs_));
+  lora_scale_ = alpha / static_cast<double>(rank);
+  const double range = 1 / std::sqrt(static_cast<double>(inputs_));
+  torch::nn::init::uniform_(lora_a_->weight, -range, range);
+  torch::nn::init::zeros_(lora_b_->weight);
+}
+
+void Linear::merge() {
+  const at::NoGradGuard no_grad;
+  weight.add_(at::matmul(lora_b_->weight, lora_a_->weight), lora_scale_);
+  unregister_module("lora_A");
+  unregister_module("lora_B");
+  lora_a_ = lora_b_ = nullptr;
 }
 
 at::Tensor RmsNorm::forward(const at::Tensor& x) const {

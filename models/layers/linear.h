@@ -23,6 +23,12 @@ struct Linear : torch::nn::Module {
   // Replaces the weight by one in the format "int8" or "int4", which takes no part in training.
   void quantize(const std::string& format);
   bool quantized() const { return weight.scalar_type() == at::kByte; }
+  // Low-rank adaptation, arXiv 2106.09685: from now on alpha / rank * B A x is added. A, the parameter lora_A.weight
+  // [rank, in], is random and B, lora_B.weight [out, rank], zero.
+  void adapt(int64_t rank, double alpha);
+  bool adapted() const { return lora_a_ != nullptr; }
+  // Adds the adapter to the weight, and removes it.
+  void merge();
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
 
@@ -30,6 +36,8 @@ struct Linear : torch::nn::Module {
 
  private:
   int64_t inputs_, outputs_;
+  std::shared_ptr<Linear> lora_a_, lora_b_;
+  double lora_scale_ = 0;
 };
 
 // Rows of weight [vocabulary, width] by token.

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "layers/checkpointed_block.h"
 #include "layers/initial_values.h"
 #include "layers/linear.h"
 #include "layers/precision.h"
@@ -74,10 +75,14 @@ struct ResidualStack {
   }
 
   // Tokens [B, T] to the final hidden values [B, T, C].
-  at::Tensor run(const at::Tensor& tokens, State& state, const Sequences& sequences) const {
+  at::Tensor run(const at::Tensor& tokens, State& state, const Sequences& sequences, bool checkpointing) const {
     at::Tensor x = blocks.front()->ln0->forward(emb->forward(tokens));
-    for (size_t layer = 0; layer < blocks.size(); ++layer)
-      x = blocks[layer]->forward(x, &state.entries[layer * kEntries], sequences);
+    for (size_t layer = 0; layer < blocks.size(); ++layer) {
+      const auto forward = [block = blocks[layer], sequences](const at::Tensor& in, State::Entry* entries) {
+        return block->forward(in, entries, sequences);
+      };
+      x = run_block(checkpointing, *blocks[layer], x, std::span(&state.entries[layer * kEntries], kEntries), forward);
+    }
     return ln_out->forward(x);
   }
 

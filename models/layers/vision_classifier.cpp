@@ -41,6 +41,7 @@ nlohmann::ordered_json vision_config(const char* type, const VisionTrunkOptions&
                                  {"num_classes", c.classes}};
   if (o.init_values) json["init_values"] = *o.init_values;
   if (c.classes > 0 && c.head == ClassifierHead::two_layer) json["hidden_dims"] = c.hidden;
+  if (!c.preprocessing.empty()) json["preprocessing"] = c.preprocessing;
   return json;
 }
 

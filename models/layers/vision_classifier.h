@@ -21,8 +21,9 @@ inline bool is_large_form(const VisionTrunkOptions& trunk, const ClassifierOptio
   return trunk.layers > 12 || (classifier.classes > 0 && classifier.head != ClassifierHead::fc);
 }
 
-// The pipeline with which the published models of this form were evaluated.
-inline std::string published_preprocessing(const VisionTrunkOptions& trunk, const ClassifierOptions& classifier) {
+// The pipeline that the options name, else that with which the published models of this form were evaluated.
+inline std::string preprocessing_of(const VisionTrunkOptions& trunk, const ClassifierOptions& classifier) {
+  if (!classifier.preprocessing.empty()) return classifier.preprocessing;
   return is_large_form(trunk, classifier) ? "vl384" : "mm224";
 }
 

@@ -105,8 +105,8 @@ at::Tensor MultiTemporalRWKVImpl::run(const at::Tensor& tokens, State& state, co
   const at::Tensor embedding = parts_->emb->forward(tokens);
   at::Tensor x = perspectives.fold(parts_->blocks.front()->ln0->forward(embedding));
   State folded = perspectives.read(state);
-  auto entry = folded.entries.begin();
-  for (const auto& block : parts_->blocks) x = block->forward(x, embedding, entry, perspectives.folded());
+  State::Entry* entry = folded.entries.data();
+  x = run_blocks(parts_->blocks, gradient_checkpointing(), x, embedding, entry, perspectives.folded());
   perspectives.write(state, folded);
 
   const at::Tensor z = perspectives.unfold(parts_->ln_out->forward(x), tokens.size(0));  // [P, B, T, C]

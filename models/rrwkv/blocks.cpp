@@ -18,8 +18,8 @@ RRWKVTimeMix::RRWKVTimeMix(const RRWKVOptions& o) : RWKV4TimeMix(o.base, {1, 1, 
   excite_up = register_module("excite_up", std::make_shared<Linear>(o.excite_width, width));
 }
 
-Retrospect RRWKVTimeMix::look_back(const at::Tensor& x, std::vector<State::Entry>::iterator& entry,
-                                   const Segments& segments, const Sequences& sequences) const {
+Retrospect RRWKVTimeMix::look_back(const at::Tensor& x, State::Entry* entry, const Segments& segments,
+                                   const Sequences& sequences) const {
   const auto next = [&]() -> at::Tensor& { return (entry++)->tensor; };
   at::Tensor &seg = next(), &med = next(), &medium_wkv = next(), &ret = next();
 
@@ -86,7 +86,7 @@ RRWKVBlock::RRWKVBlock(const RRWKVOptions& o, int64_t layer) {
   ffn = register_module("ffn", std::make_shared<RRWKVChannelMix>(o.base));
 }
 
-at::Tensor RRWKVBlock::forward(at::Tensor x, std::vector<State::Entry>::iterator& entry, const Segments& segments,
+at::Tensor RRWKVBlock::forward(at::Tensor x, State::Entry* entry, const Segments& segments,
                                const Sequences& sequences) const {
   const auto next = [&]() -> at::Tensor& { return (entry++)->tensor; };
   at::Tensor &att_x = next(), &wkv = next(), &ffn_x = next();

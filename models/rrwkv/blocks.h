@@ -18,7 +18,7 @@ struct Retrospect {
 struct RRWKVTimeMix : RWKV4TimeMix {
   explicit RRWKVTimeMix(const RRWKVOptions& options);
   // x [B, T, C], normalised. The entries are those of the state: seg, med, medium_wkv, ret.
-  Retrospect look_back(const at::Tensor& x, std::vector<State::Entry>::iterator& entry, const Segments& segments,
+  Retrospect look_back(const at::Tensor& x, State::Entry* entry, const Segments& segments,
                        const Sequences& sequences) const;
   at::Tensor forward(const at::Tensor& x, const Retrospect& past, at::Tensor& shift, at::Tensor& wkv,
                      const Sequences& sequences) const;
@@ -42,9 +42,8 @@ struct RRWKVChannelMix : ReceptanceChannelMix {
 
 struct RRWKVBlock : torch::nn::Module {
   RRWKVBlock(const RRWKVOptions& options, int64_t layer);
-  // entry: the block's first in the state; afterwards the one behind its last.
-  at::Tensor forward(at::Tensor x, std::vector<State::Entry>::iterator& entry, const Segments& segments,
-                     const Sequences& sequences) const;
+  static constexpr size_t kEntries = 7;  // of a block, in a State; entry: the first of them
+  at::Tensor forward(at::Tensor x, State::Entry* entry, const Segments& segments, const Sequences& sequences) const;
   void initialise_base(Depth depth);
   void initialise_mediums(Depth depth);
 

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
 
+#include "layers/checkpointed_block.h"
 #include "rrwkv/blocks.h"
 #include "rwkv4/options.h"
 #include "wkv/error.h"
@@ -113,8 +115,14 @@ at::Tensor RRWKVImpl::run(const at::Tensor& tokens, State& state, const Sequence
   const at::Tensor positions = sequences.read(pos);
   const Segments segments(positions, options_.interval, sequences, tokens);
   at::Tensor x = parts_->blocks.front()->ln0->forward(parts_->emb->forward(tokens));
-  auto entry = state.entries.begin();
-  for (const auto& block : parts_->blocks) x = block->forward(x, entry, segments, sequences);
+  for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
+    const auto forward = [block = parts_->blocks[layer], segments, sequences](const at::Tensor& in,
+                                                                              State::Entry* entries) {
+      return block->forward(in, entries, segments, sequences);
+    };
+    const std::span entries(&state.entries[layer * RRWKVBlock::kEntries], RRWKVBlock::kEntries);
+    x = run_block(gradient_checkpointing(), *parts_->blocks[layer], x, entries, forward);
+  }
   sequences.write(pos, sequences.cu_seqlens ? positions + sequences.cu_seqlens->diff().to(positions.device())
                                             : positions + tokens.size(1));
   return parts_->ln_out->forward(x);

@@ -2,7 +2,9 @@
 #include "rwkv4/blocks.h"
 
 #include <cmath>
+#include <span>
 
+#include "layers/checkpointed_block.h"
 #include "layers/recurrence.h"
 #include "layers/token_shift.h"
 #include "rwkv4/past_attention.h"
@@ -120,7 +122,7 @@ RWKV4Block::RWKV4Block(const RWKV4Options& o, int64_t layer, const std::vector<i
   }
 }
 
-at::Tensor RWKV4Block::forward(at::Tensor x, const at::Tensor& embedding, std::vector<State::Entry>::iterator& entry,
+at::Tensor RWKV4Block::forward(at::Tensor x, const at::Tensor& embedding, State::Entry* entry,
                                const Sequences& sequences) const {
   const auto next = [&]() -> at::Tensor& { return (entry++)->tensor; };
   at::Tensor& shift = next();
@@ -133,6 +135,19 @@ at::Tensor RWKV4Block::forward(at::Tensor x, const at::Tensor& embedding, std::v
   if (!tiny_ln) return x;
   at::Tensor &past_k = next(), &past_v = next();
   return x + tiny_attention(tiny_ln->forward(x), embedding, past_k, past_v, sequences);
+}
+
+at::Tensor run_blocks(const std::vector<std::shared_ptr<RWKV4Block>>& blocks, bool checkpointing, at::Tensor x,
+                      const at::Tensor& embedding, State::Entry*& entry, const Sequences& sequences) {
+  for (const auto& block : blocks) {
+    const auto forward = [block, embedding, sequences](const at::Tensor& in, State::Entry* entries) {
+      return block->forward(in, embedding, entries, sequences);
+    };
+    const std::span entries(entry, block->state_entries());
+    x = run_block(checkpointing, *block, x, entries, forward, {embedding});
+    entry += entries.size();
+  }
+  return x;
 }
 
 at::Tensor RWKV4Block::tiny_attention(const at::Tensor& x, const at::Tensor& embedding, at::Tensor& past_k,

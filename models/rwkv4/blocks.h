@@ -54,10 +54,9 @@ std::vector<ParameterGroup> rwkv4_parameter_groups(const torch::nn::Module& mode
 
 struct RWKV4Block : torch::nn::Module {
   RWKV4Block(const RWKV4Options& options, int64_t layer, const std::vector<int64_t>& mix_shape);
-  // embedding [B, T, C]: of the tokens, as the table has it. entry: the block's first in the state; afterwards the one
-  // behind its last.
-  at::Tensor forward(at::Tensor x, const at::Tensor& embedding, std::vector<State::Entry>::iterator& entry,
-                     const Sequences& sequences) const;
+  // embedding [B, T, C]: of the tokens, as the table has it. entry: the first of the block's state_entries().
+  at::Tensor forward(at::Tensor x, const at::Tensor& embedding, State::Entry* entry, const Sequences& sequences) const;
+  size_t state_entries() const { return (ffn_pre ? 2 : 3) + (tiny_ln ? 2 : 0); }
   void initialise(Depth depth);
 
   std::shared_ptr<LayerNorm> ln0, ln1, ln2;       // ln0: of the embedding, in block 0 only
@@ -71,5 +70,9 @@ struct RWKV4Block : torch::nn::Module {
   at::Tensor tiny_attention(const at::Tensor& x, const at::Tensor& embedding, at::Tensor& past_k, at::Tensor& past_v,
                             const Sequences& sequences) const;
 };
+
+// All blocks; entry: the first of the first block's in the state, afterwards the one behind the last one's.
+at::Tensor run_blocks(const std::vector<std::shared_ptr<RWKV4Block>>& blocks, bool checkpointing, at::Tensor x,
+                      const at::Tensor& embedding, State::Entry*& entry, const Sequences& sequences);
 
 }  // namespace wkv::models

@@ -90,8 +90,8 @@ at::Tensor RWKV4Impl::run(const at::Tensor& tokens, State& state, const Sequence
       return parts_->ln_out->forward(*fused);
     }
   }
-  auto entry = state.entries.begin();
-  for (const auto& block : parts_->blocks) x = block->forward(x, embedding, entry, sequences);
+  State::Entry* entry = state.entries.data();
+  x = run_blocks(parts_->blocks, gradient_checkpointing(), x, embedding, entry, sequences);
   x = parts_->ln_out->forward(x);
   if (!parts_->head_q) return x;
 

@@ -22,18 +22,19 @@ RWKV5Options complete(RWKV5Options options) {
 }
 
 std::string to_config_json(const RWKV5Options& o) {
-  return nlohmann::ordered_json{{"version", !o.gate         ? "5.0"
-                                            : o.per_channel ? "5.2"
-                                                            : "5.1"},
-                                {"n_layer", o.layers},
-                                {"n_embd", o.width},
-                                {"dim_att", o.attention_width},
-                                {"head_size", o.head_size},
-                                {"n_head", o.attention_width / o.head_size},
-                                {"dim_ffn", o.ffn_width},
-                                {"vocab_size", o.vocab},
-                                {"ln_x_eps", o.ln_x_eps}}
-      .dump();
+  nlohmann::ordered_json json = {{"version", !o.gate         ? "5.0"
+                                             : o.per_channel ? "5.2"
+                                                             : "5.1"},
+                                 {"n_layer", o.layers},
+                                 {"n_embd", o.width},
+                                 {"dim_att", o.attention_width},
+                                 {"head_size", o.head_size},
+                                 {"n_head", o.attention_width / o.head_size},
+                                 {"dim_ffn", o.ffn_width},
+                                 {"vocab_size", o.vocab},
+                                 {"ln_x_eps", o.ln_x_eps}};
+  if (o.time_state) json["train_type"] = "states";
+  return json.dump();
 }
 
 }  // namespace wkv::models

@@ -21,10 +21,15 @@ RWKV5Impl::~RWKV5Impl() = default;
 
 std::string RWKV5Impl::config_json() const { return to_config_json(options_); }
 
-std::vector<LanguageModel::StateEntry> RWKV5Impl::state_entries() const { return parts_->state_entries<StateEntry>(); }
+std::vector<LanguageModel::StateEntry> RWKV5Impl::state_entries() const {
+  std::vector<StateEntry> entries = parts_->state_entries<StateEntry>();
+  for (size_t layer = 0; layer < parts_->blocks.size(); ++layer)
+    entries[layer * Parts::kEntries + Parts::kWkv].learned = parts_->blocks[layer]->att->time_state;
+  return entries;
+}
 
 at::Tensor RWKV5Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
-  return parts_->run(tokens, state, sequences);
+  return parts_->run(tokens, state, sequences, gradient_checkpointing());
 }
 
 at::Tensor RWKV5Impl::logits(const at::Tensor& hidden) { return parts_->logits(hidden); }

@@ -27,6 +27,7 @@ RWKV5TimeMix::RWKV5TimeMix(const RWKV5Options& o) : heads(o.attention_width / o.
   if (o.gate) gate = linear("gate", o.width, o.attention_width);
   output = linear("output", o.attention_width, o.width);
   ln_x = register_module("ln_x", std::make_shared<HeadNorm>(heads, o.attention_width, o.ln_x_eps));
+  if (o.time_state) time_state = register_parameter("time_state", at::zeros({heads, head_size, head_size}));
 }
 
 at::Tensor RWKV5TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Tensor& wkv,

@@ -17,6 +17,7 @@ struct RWKV5TimeMix : torch::nn::Module {
   at::Tensor time_mix_k, time_mix_v, time_mix_r, time_mix_g;  // [1, 1, C]
   at::Tensor time_decay;                                      // [H] or [H, N]
   at::Tensor time_first, time_faaaa;                          // the bonus, as time_decay; one of the two is there
+  at::Tensor time_state;                                      // [H, N, N], see RWKV5Options
   std::shared_ptr<Linear> receptance, key, value, gate;       // C to A
   std::shared_ptr<Linear> output;                             // A to C
   std::shared_ptr<HeadNorm> ln_x;

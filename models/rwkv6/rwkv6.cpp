@@ -29,7 +29,7 @@ std::vector<LanguageModel::StateEntry> RWKV6Impl::state_entries() const {
 }
 
 at::Tensor RWKV6Impl::run(const at::Tensor& tokens, State& state, const Sequences& sequences) {
-  return parts_->run(tokens, state, sequences);
+  return parts_->run(tokens, state, sequences, gradient_checkpointing());
 }
 
 at::Tensor RWKV6Impl::logits(const at::Tensor& hidden) { return parts_->logits(hidden); }

@@ -103,4 +103,12 @@ RWKV7Block::RWKV7Block(const RWKV7Options& o, int64_t layer) {
   if (o.block_bias) att_bias = register_parameter("att_bias", at::empty({o.width}));
 }
 
+at::Tensor RWKV7Block::forward(at::Tensor x, State::Entry* entries, at::Tensor& first_value,
+                               const Sequences& sequences) const {
+  at::Tensor mixed = att->forward(ln1->forward(x), entries[0].tensor, entries[1].tensor, first_value, sequences);
+  if (att_bias.defined()) mixed = mixed + att_bias;
+  x = x + mixed;
+  return x + ffn->forward(ln2->forward(x), entries[2].tensor, sequences);
+}
+
 }  // namespace wkv::models

@@ -44,6 +44,8 @@ struct RWKV7ChannelMix : torch::nn::Module {
 
 struct RWKV7Block : torch::nn::Module {
   RWKV7Block(const RWKV7Options& options, int64_t layer);
+  // entries: the block's three in a State. first_value: what block 0 makes and the others read.
+  at::Tensor forward(at::Tensor x, State::Entry* entries, at::Tensor& first_value, const Sequences& sequences) const;
   void initialise();
 
   std::shared_ptr<LayerNorm> ln0, ln1, ln2;  // ln0: of the embedding, in block 0 only

@@ -3,8 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 
+#include "layers/checkpointed_block.h"
 #include "layers/initial_values.h"
 #include "layers/parameter_groups.h"
 #include "layers/precision.h"
@@ -76,15 +79,17 @@ at::Tensor RWKV7Impl::run(const at::Tensor& tokens, State& state, const Sequence
   }
   if (fused) return parts_->ln_out->forward(*fused);
 
-  at::Tensor first_value;
+  at::Tensor first_value = x;  // until block 0 makes it
   for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
-    const RWKV7Block& block = *parts_->blocks[layer];
-    State::Entry* entries = &state.entries[layer * Parts::kEntries];
-    at::Tensor mixed =
-        block.att->forward(block.ln1->forward(x), entries[0].tensor, entries[1].tensor, first_value, sequences);
-    if (block.att_bias.defined()) mixed = mixed + block.att_bias;
-    x = x + mixed;
-    x = x + block.ffn->forward(block.ln2->forward(x), entries[2].tensor, sequences);
+    const auto forward = [block = parts_->blocks[layer], sequences](const at::Tensor& in, State::Entry* values) {
+      return block->forward(in, values, values[Parts::kEntries].tensor, sequences);
+    };
+    const auto entries = std::span(&state.entries[layer * Parts::kEntries], Parts::kEntries);
+    std::vector<State::Entry> values(entries.begin(), entries.end());
+    values.push_back({"first_value", first_value});
+    x = run_block(gradient_checkpointing(), *parts_->blocks[layer], x, values, forward);
+    first_value = values.back().tensor;
+    std::copy_n(values.begin(), Parts::kEntries, entries.begin());
   }
   return parts_->ln_out->forward(x);
 }

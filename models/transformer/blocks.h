@@ -15,7 +15,7 @@ namespace wkv::models {
 
 // What a call's layers share, beside their input.
 struct AttentionCall {
-  const Sequences& sequences;
+  Sequences sequences;
   Rotation rotation;             // of the call's positions
   std::vector<int64_t> lengths;  // of each sequence's past; the state's may have zeros ahead of it
   at::Tensor real;               // rows of different lengths: bool [B, P + T], false for those zeros

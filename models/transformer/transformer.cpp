@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
+#include "layers/checkpointed_block.h"
 #include "layers/parameter_groups.h"
 #include "layers/precision.h"
 #include "transformer/blocks.h"
@@ -109,7 +111,10 @@ at::Tensor TransformerImpl::run(const at::Tensor& tokens, State& state, const Se
     call.real = at::arange(past + tokens.size(1), before.options()) >= (past - before).unsqueeze(1);
   State::Entry* entries = state.entries.data() + 1;
   for (const auto& layer : parts_->layers) {
-    x = layer->forward(x, entries, call);
+    const auto forward = [layer, call](const at::Tensor& in, State::Entry* own) {
+      return layer->forward(in, own, call);
+    };
+    x = run_block(gradient_checkpointing(), *layer, x, std::span(entries, 2), forward);
     entries += 2;
   }
   return parts_->norm->forward(x);

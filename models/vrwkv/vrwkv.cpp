@@ -30,7 +30,7 @@ std::string VRWKVImpl::config_json() const { return to_config_json(options_); }
 
 std::map<std::string, std::string> VRWKVImpl::metadata() const { return {{kConfigMetadata, config_json()}}; }
 
-std::string VRWKVImpl::preprocessing() const { return published_preprocessing(options_.trunk, options_.classifier); }
+std::string VRWKVImpl::preprocessing() const { return preprocessing_of(options_.trunk, options_.classifier); }
 
 at::Tensor VRWKVImpl::logits_of(const at::Tensor& images) { return parts_->logits(images); }
 

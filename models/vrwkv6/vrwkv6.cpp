@@ -28,7 +28,7 @@ std::string VRWKV6Impl::config_json() const { return to_config_json(options_); }
 
 std::map<std::string, std::string> VRWKV6Impl::metadata() const { return {{kConfigMetadata, config_json()}}; }
 
-std::string VRWKV6Impl::preprocessing() const { return published_preprocessing(options_.trunk, options_.classifier); }
+std::string VRWKV6Impl::preprocessing() const { return preprocessing_of(options_.trunk, options_.classifier); }
 
 at::Tensor VRWKV6Impl::logits_of(const at::Tensor& images) { return parts_->logits(images); }
 

@@ -77,6 +77,31 @@ TEST_P(LanguageModelTest, loss_and_gradients_are_the_published_ones) {
   EXPECT_EQ(checked, expected.size());
 }
 
+TEST_P(LanguageModelTest, gradient_checkpointing_changes_no_bit_of_gradients_and_states) {
+  const auto plain = load(at::kFloat), recomputing = load(at::kFloat);
+  recomputing->set_gradient_checkpointing(true);
+  const auto [inputs, targets] = golden->inputs_and_targets();
+  const int64_t half = inputs.size(1) / 2;
+  // Through a state, so that it gets gradients, too.
+  const auto run = [&, &all_inputs = inputs, &all_targets = targets](models::LanguageModel& model) {
+    const models::State state = model.forward(all_inputs.slice(1, 0, half)).state;
+    auto [loss, after] = model.loss_and_state(all_inputs.slice(1, half), all_targets.slice(1, half), state, 0.1);
+    loss.backward();
+    return std::pair{loss.detach(), after.detach()};
+  };
+  const auto [loss, state] = run(*plain);
+  const auto [loss_again, state_again] = run(*recomputing);
+  EXPECT_TRUE(at::equal(loss_again, loss));
+  for (size_t i = 0; i < state.entries.size(); ++i)
+    EXPECT_TRUE(at::equal(state_again.entries[i].tensor, state.entries[i].tensor)) << state.entries[i].name;
+  const auto expected = plain->named_parameters();
+  for (const auto& parameter : recomputing->named_parameters()) {
+    const at::Tensor &found = parameter.value().grad(), &wanted = expected[parameter.key()].grad();
+    ASSERT_EQ(found.defined(), wanted.defined()) << parameter.key();
+    EXPECT_TRUE(!wanted.defined() || at::equal(found, wanted)) << parameter.key();
+  }
+}
+
 TEST_P(LanguageModelTest, the_logit_penalty_changes_gradients_and_the_loss_not) {
   const auto model = load(at::kFloat);
   const auto [inputs, targets] = golden->inputs_and_targets();

@@ -156,6 +156,22 @@ TEST_P(RWKV5Initial, parameter_groups_are_the_published_recipe) {
 INSTANTIATE_TEST_SUITE_P(All, RWKV5Initial, testing::Values("init_v50", "init_v51", "init_v52"),
                          [](const auto& test_info) { return std::string(test_info.param); });
 
+TEST(RWKV5StateTuning, starts_from_zeros_that_a_checkpoint_lacks) {
+  EditedCheckpoint checkpoint("rwkv5/v50_faaaa");
+  const at::Tensor tokens = at::arange(12).unsqueeze(0);
+  const auto plain = checkpoint.load(), tuned = checkpoint.load(R"({"train_type": "states"})");
+  EXPECT_TRUE(at::equal(plain->forward(tokens).logits, tuned->forward(tokens).logits));
+  ASSERT_EQ(tuned->parameter_groups().size(), 1);
+  EXPECT_EQ(tuned->parameter_groups()[0].names.front(), "blocks.0.att.time_state");
+  tuned->loss(tokens, tokens).backward();
+  EXPECT_GT(tuned->named_parameters()["blocks.0.att.time_state"].grad().abs().max().item<float>(), 0);
+
+  const at::Tensor state = tuned->forward(tokens).state.entries[1].tensor[0].detach();
+  for (const auto& parameter : tuned->named_parameters())
+    if (parameter.key().ends_with("time_state")) checkpoint.weights[parameter.key()] = state;
+  EXPECT_TRUE(at::equal(checkpoint.load()->initial_state(1).entries[1].tensor[0], state));
+}
+
 TEST(RWKV5Options, widths_follow_the_published_rule_unless_given) {
   const auto completed = [](const models::RWKV5Options& options) {
     return models::RWKV5Impl(options, /*initialise=*/false).options();

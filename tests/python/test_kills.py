@@ -74,14 +74,21 @@ def test_a_killed_conversion_leaves_the_whole_result_or_what_was_there(output, t
     assert list(folder.iterdir()) == [target]
 
 
-def test_a_killed_training_goes_on_to_the_same_model(tmp_path, kills, moments):
+def curve_of(run):
+    """metrics.jsonl but for the times."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in ("seconds", "tokens_per_second")} for line in lines]
+
+
+def test_a_killed_training_goes_on_to_the_same_model_on_the_same_curve(tmp_path, kills, moments):
     text = tmp_path / "text"
     text.write_bytes(b"the quick brown fox jumps over the lazy dog. " * 200)
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps({"output": str(tmp_path / "whole"), "steps": 30, "batch": 2, "context": 32, "checkpoint_every": 1,
+                                  "log_every": 1, "evaluate_every": 10,
                                   "model": {"layers": 1, "width": 32, "head_size": 16}, "data": {"files": [str(text)]}}))
     length = seconds_of([PROGRAM, "train", recipe])
-    expected = (tmp_path / "whole/model.safetensors").read_bytes()
+    expected, curve = (tmp_path / "whole/model.safetensors").read_bytes(), curve_of(tmp_path / "whole")
     parts = tmp_path / "parts"
     arguments = [PROGRAM, "train", recipe, f"output={parts}"]
     finished = 0
@@ -94,4 +101,5 @@ def test_a_killed_training_goes_on_to_the_same_model(tmp_path, kills, moments):
     print(f"{kills} kills: {finished} runs were finished by then")
     subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert (parts / "model.safetensors").read_bytes() == expected
+    assert curve_of(parts) == curve
     assert len(list(parts.glob("checkpoint-*"))) == 1

@@ -23,6 +23,12 @@ TEST(BytesTokenizer, has_256_tokens_and_none_that_ends_a_text) {
   EXPECT_EQ(load_tokenizer("bytes")->end_of_text(), std::nullopt);
 }
 
+TEST(BytesTokenizer, a_row_is_the_text_and_zeros_or_its_beginning) {
+  EXPECT_THAT(load_tokenizer("bytes")->encode_row("abc", 5), testing::ElementsAre(97, 98, 99, 0, 0));
+  EXPECT_THAT(load_tokenizer("bytes")->encode_row("abc", 2), testing::ElementsAre(97, 98));
+  EXPECT_THROW(load_tokenizer("bytes")->encode_row("abc", 0), Error);
+}
+
 TEST(BytesTokenizer, a_token_that_is_no_byte_is_refused) {
   EXPECT_THROW(load_tokenizer("bytes")->decode({256}), Error);
   EXPECT_THROW(load_tokenizer("bytes")->decode({-1}), Error);

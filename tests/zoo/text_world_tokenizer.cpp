@@ -36,6 +36,11 @@ TEST(WorldTokenizer, any_bytes_can_be_encoded) {
   EXPECT_EQ(small_world().decode(small_world().encode(bytes)), bytes);
 }
 
+TEST(WorldTokenizer, makes_no_rows_of_one_length) {
+  EXPECT_THAT([] { small_world().encode_row("ab", 5); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("tokenizer world: makes no rows")));
+}
+
 TEST(WorldTokenizer, nothing_has_no_tokens) { EXPECT_THAT(small_world().encode(""), testing::IsEmpty()); }
 
 TEST(WorldTokenizer, token_0_ends_a_text_and_has_no_bytes) {

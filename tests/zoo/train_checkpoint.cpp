@@ -59,6 +59,7 @@ TEST(TrainCheckpoint, one_that_fails_leaves_the_old_one) {
   };
   EXPECT_THROW(write_checkpoint(output, 2, fail), std::runtime_error);
   EXPECT_EQ(content(*newest_checkpoint(output) / "file"), "one");
+  EXPECT_FALSE(std::filesystem::exists(output / "checkpoint-2.incomplete"));
 }
 
 TEST(TrainCheckpoint, the_remains_of_a_killed_writer_are_removed) {

@@ -44,6 +44,21 @@ TEST(TrainConfigText, an_override_wins_over_the_recipe) {
   EXPECT_EQ(config.output, "elsewhere");
 }
 
+TEST(TrainConfigText, a_models_configuration_may_be_an_object) {
+  const auto config = parse_train_config_text(
+      R"({"output": "out", "data": {"images": "photos"}, "model": {"family": "vrwkv", "config": {"depth": 2}}})");
+  EXPECT_EQ(config.model.config, R"({"depth":2})");
+  EXPECT_EQ(parse_train_config_text(to_json(config)), config);
+  EXPECT_THAT(to_json(config), HasSubstr("\"depth\": 2"));
+  EXPECT_EQ(parse_train_config_text(to_json(config), {R"(model.config={ "depth": 2 })"}), config);
+}
+
+TEST(TrainConfigText, lists_of_numbers_are_overridden_without_brackets) {
+  const auto config = parse_train_config_text(kRecipe, {"data.caption_weights=0.5,0.25", "data.augment.crop_area="});
+  EXPECT_EQ(config.data.caption_weights, (std::vector<double>{0.5, 0.25}));
+  EXPECT_TRUE(config.data.augment.crop_area.empty());
+}
+
 TEST(TrainConfigText, printing_and_reading_gives_the_same_config) {
   auto config = parse_train_config_text(kRecipe, {"optimizer.logit_penalty=0.25", "seed=7", "data.held_out=0.1"});
   EXPECT_EQ(parse_train_config_text(to_json(config)), config);
@@ -84,11 +99,24 @@ INSTANTIATE_TEST_SUITE_P(
                         kRecipe, "optimizer.final_learning_rate=1", {"optimizer.final_learning_rate must be at most"}},
                     Refusal{kRecipe, "precision=fp8", {"precision must be one of fp32, bf16, got \"fp8\""}},
                     Refusal{kRecipe, "data.files=", {"data.files is missing"}},
+                    Refusal{kRecipe, "data.caption_weights=0.5,x", {"data.caption_weights must be a list of numbers"}},
+                    Refusal{kRecipe, "data.caption_weights=-1", {"data.caption_weights must be at least 0, got -1"}},
+                    Refusal{kRecipe, "data.augment.crop_area=0.5", {"data.augment.crop_area must be", "two numbers"}},
+                    Refusal{kRecipe, "data.augment.crop_aspect=2,1", {"crop_aspect must be", "the least and the most"}},
+                    Refusal{kRecipe, "data.augment.flip=1.5", {"data.augment.flip must be from 0 to 1"}},
+                    Refusal{kRecipe, "lora.rank=4", {"lora needs a model.checkpoint"}},
+                    Refusal{kRecipe, "state_tuning=true", {"state_tuning needs a model.checkpoint"}},
+                    Refusal{kRecipe, "state_tuning=yes", {"state_tuning must be true or false, got \"yes\""}},
+                    Refusal{R"({"output": "out", "data": {"files": ["a.txt"]}, "model": {"checkpoint": "m.pth"},
+                                "lora": {"rank": 4}, "state_tuning": true})",
+                            "",
+                            {"give one of them"}},
                     Refusal{R"({"data": {"files": ["a.txt"]}})", "", {"output is missing"}},
                     Refusal{R"({"data": {"files": "a.txt"}})", "", {"data.files must be a list of strings"}},
                     Refusal{R"({"model": {"layers": "6"}})", "", {"model.layers must be a whole number, got \"6\""}},
                     Refusal{R"({"steps": 1, "steps": 2})", "", {"\"steps\" stands twice"}},
                     Refusal{"{\n\"steps\": 1,\n}", "", {"not valid JSON at line 3"}},
+                    Refusal{std::string(100'000, '['), "", {"nested deeper than 32 levels"}},
                     Refusal{"[]", "", {"must be a JSON object"}}));
 
 TEST(TrainConfigText, first_difference_names_the_first_key_that_matters) {

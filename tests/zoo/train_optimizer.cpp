@@ -23,7 +23,7 @@ TEST(TrainAdamW, scales_the_learning_rate_by_group) {
   FakeLanguageModel model(8, 4);
   AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 3.0);
-  optimizer.step(1, 0.01, 1.0);
+  optimizer.step(1, 0.01, 0.9, 1.0);
   EXPECT_TRUE(at::allclose(model.scale, at::full({4}, 1 - 2 * 0.01)));
 }
 
@@ -32,7 +32,7 @@ TEST(TrainAdamW, decays_the_weights_of_decayed_groups_only) {
   AdamW optimizer(model, model.groups, plain_options());
   const auto emb = model.emb.detach().clone();
   set_gradients(model, 1.0);
-  optimizer.step(1, 0.01, 1.0);
+  optimizer.step(1, 0.01, 0.9, 1.0);
   EXPECT_TRUE(at::allclose(model.emb, emb * (1 - 0.01 * 0.1) - 0.01));
 }
 
@@ -40,9 +40,9 @@ TEST(TrainAdamW, corrects_the_bias_of_its_moments) {
   FakeLanguageModel model(8, 4);
   AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 1.0);
-  optimizer.step(1, 0.0, 1.0);
+  optimizer.step(1, 0.0, 0.9, 1.0);
   set_gradients(model, 4.0);
-  optimizer.step(2, 0.01, 1.0);
+  optimizer.step(2, 0.01, 0.9, 1.0);
   const double m = (0.9 * 0.1 * 1 + 0.1 * 4) / (1 - 0.9 * 0.9);
   const double v = (0.99 * 0.01 * 1 + 0.01 * 16) / (1 - 0.99 * 0.99);
   EXPECT_TRUE(at::allclose(model.scale, at::full({4}, 1 - 0.02 * m / std::sqrt(v))));
@@ -52,7 +52,7 @@ TEST(TrainAdamW, divides_gradients) {
   FakeLanguageModel model(8, 4);
   AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 6.0);
-  optimizer.step(1, 0.01, 3.0);
+  optimizer.step(1, 0.01, 0.9, 3.0);
   for (const auto& [name, tensor] : optimizer.moments()) {
     if (name == "scale.exp_avg") {
       EXPECT_TRUE(at::allclose(tensor, at::full({4}, 0.1 * 2.0)));
@@ -64,7 +64,7 @@ TEST(TrainAdamW, leaves_parameters_without_a_gradient_alone) {
   FakeLanguageModel model(8, 4);
   AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 1.0);
-  optimizer.step(1, 0.01, 1.0);
+  optimizer.step(1, 0.01, 0.9, 1.0);
   EXPECT_TRUE(at::equal(model.unused, at::ones({2})));
 }
 
@@ -72,7 +72,7 @@ TEST(TrainAdamW, a_zero_gradient_gives_no_nan) {
   FakeLanguageModel model(8, 4);
   AdamW optimizer(model, model.groups, plain_options());
   set_gradients(model, 0.0);
-  optimizer.step(1, 0.01, 1.0);
+  optimizer.step(1, 0.01, 0.9, 1.0);
   EXPECT_TRUE(at::equal(model.scale, at::ones({4})));
 }
 
@@ -93,7 +93,7 @@ TEST(TrainAdamW, what_is_not_trained_is_frozen) {
   EXPECT_TRUE(model.head.requires_grad());
   const at::Tensor emb = model.emb.detach().clone(), head = model.head.detach().clone();
   set_gradients(model, 1.0);
-  optimizer.step(1, 0.01, 1.0);
+  optimizer.step(1, 0.01, 0.9, 1.0);
   EXPECT_TRUE(at::equal(model.emb, emb));
   EXPECT_FALSE(at::equal(model.head, head));
 }

@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "train/new_model.h"
+#include "train/token_file.h"
 #include "wkv/error.h"
 #include "wkv/zoo/load.h"
+#include "wkv/zoo/tensor_source.h"
 
 namespace wkv::zoo {
 namespace {
@@ -53,9 +55,13 @@ std::vector<nlohmann::json> metrics(const TrainConfig& config) {
   std::vector<nlohmann::json> lines;
   for (std::string line; std::getline(stream, line);) {
     lines.push_back(nlohmann::json::parse(line));
-    lines.back().erase("seconds");
+    for (const char* time : {"seconds", "tokens_per_second"}) lines.back().erase(time);
   }
   return lines;
+}
+
+std::string model_of(const TrainConfig& config) {
+  return content_of(std::filesystem::path(config.output) / "model.safetensors");
 }
 
 TrainReport run(const TrainConfig& config) {
@@ -162,6 +168,111 @@ TEST(Train, fine_tuning_starts_from_a_checkpoint_and_leaves_what_is_frozen) {
     const bool trained = parameter.key().find("att.x_") != std::string::npos || parameter.key() == "head.weight";
     EXPECT_EQ(at::equal(parameter.value(), after[parameter.key()]), !trained) << parameter.key();
   }
+}
+
+TEST(Train, a_tokenised_text_gives_the_same_model_as_the_text) {
+  const TrainConfig plain = tiny_run("text");
+  TrainConfig mapped = tiny_run("tokenised");
+  run(plain);
+  TokenFileWriter writer(mapped.data.files[0] + ".safetensors", load_tokenizer("bytes"));
+  writer.append(content_of(mapped.data.files[0]));
+  writer.end_document();
+  writer.commit();
+  mapped.data.files[0] += ".safetensors";
+  run(mapped);
+  EXPECT_EQ(metrics(mapped), metrics(plain));
+  EXPECT_EQ(model_of(mapped), model_of(plain));
+}
+
+TEST(Train, gradient_checkpointing_gives_the_same_model) {
+  const TrainConfig plain = tiny_run("kept");
+  TrainConfig recomputing = tiny_run("recomputed");
+  recomputing.gradient_checkpointing = true;
+  for (const char* precision : {"fp32", "bf16"}) {
+    TrainConfig first = plain, second = recomputing;
+    first.precision = second.precision = precision;
+    first.output += precision;
+    second.output += precision;
+    run(first);
+    run(second);
+    EXPECT_EQ(model_of(second), model_of(first)) << precision;
+  }
+}
+
+TEST(Train, lora_leaves_its_adapter_and_the_merged_model) {
+  TrainConfig first = tiny_run("lora_base"), second = tiny_run("lora");
+  run(first);
+  second.model = {.checkpoint = first.output};
+  second.lora = {.rank = 2, .alpha = 4, .targets = {"att.receptance", "ffn.key"}};
+  second.export_dtype = "fp32";
+  run(second);
+  const auto before = load_language_model(first.output)->named_parameters();
+  const auto after = load_language_model(second.output)->named_parameters();
+  ASSERT_EQ(after.size(), before.size());
+  const auto adapter = open_tensors(std::filesystem::path(second.output) / "adapter.safetensors");
+  EXPECT_EQ(adapter.entries.size(), 2 * 4);
+  EXPECT_EQ(adapter.metadata.at("r"), "2");
+  for (const auto& parameter : before) {
+    const std::string& name = parameter.key();
+    const std::string prefix = "base_model.model." + name.substr(0, name.rfind('.'));
+    const auto *a = adapter.find(prefix + ".lora_A.weight"), *b = adapter.find(prefix + ".lora_B.weight");
+    const at::Tensor expected =
+        a == nullptr ? parameter.value() : parameter.value() + 2 * at::matmul(as_tensor(*b), as_tensor(*a));
+    EXPECT_EQ(a != nullptr, name.ends_with("att.receptance.weight") || name.ends_with("ffn.key.weight")) << name;
+    EXPECT_TRUE(at::allclose(after[name], expected, 1e-6, 1e-7)) << name;
+    EXPECT_EQ(at::equal(after[name], parameter.value()), a == nullptr) << name;
+  }
+}
+
+TEST(Train, lora_that_is_not_merged_leaves_no_model) {
+  TrainConfig first = tiny_run("unmerged_base"), second = tiny_run("unmerged");
+  run(first);
+  second.model = {.checkpoint = first.output};
+  second.lora = {.rank = 2, .merge = false};
+  run(second);
+  EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(second.output) / "adapter.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(second.output) / "model.safetensors"));
+}
+
+class TrainStates : public testing::TestWithParam<std::string> {};
+
+TEST_P(TrainStates, trains_the_states_that_a_checkpoint_lacks_and_nothing_else) {
+  TrainConfig first = tiny_run("states_base_" + GetParam()), second = tiny_run("states_" + GetParam());
+  first.model.family = GetParam();
+  run(first);
+  second.model = {.checkpoint = first.output};
+  second.state_tuning = true;
+  second.export_dtype = "fp32";
+  run(second);
+  const auto before = load_language_model(first.output)->named_parameters();
+  const auto after = load_language_model(second.output)->named_parameters();
+  EXPECT_GT(after["blocks.1.att.time_state"].abs().max().item<float>(), 0);
+  for (const auto& parameter : before)
+    EXPECT_TRUE(at::equal(parameter.value(), after[parameter.key()])) << parameter.key();
+}
+
+INSTANTIATE_TEST_SUITE_P(Train, TrainStates, testing::Values("rwkv5", "rwkv6", "rwkv7"),
+                         [](const auto& test_info) { return test_info.param; });
+
+TEST(Train, of_states_that_a_family_has_not_is_refused) {
+  TrainConfig first = tiny_run("stateless_base"), second = tiny_run("stateless");
+  first.model.family = "rwkv4";
+  run(first);
+  second.model = {.checkpoint = first.output};
+  second.state_tuning = true;
+  EXPECT_THAT([&] { run(second); }, testing::ThrowsMessage<Error>(HasSubstr("rwkv4 has no state to tune")));
+}
+
+TEST(Train, a_loss_that_is_not_finite_names_the_place_and_the_last_checkpoint) {
+  auto config = tiny_run("infinite");
+  config.steps = 40;
+  config.checkpoint_every = 1;
+  config.optimizer.warmup = 0;
+  config.optimizer.learning_rate = 1e30;
+  config.optimizer.clip = 0;
+  EXPECT_THAT([&] { run(config); },
+              testing::ThrowsMessage<Error>(testing::AllOf(HasSubstr("is not finite, first in "),
+                                                           HasSubstr("another run may start from " + config.output))));
 }
 
 TEST(Train, a_checkpoint_of_another_recipe_is_refused_by_its_first_key) {

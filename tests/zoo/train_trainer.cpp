@@ -79,7 +79,7 @@ TEST_P(ContinuedRun, is_bit_for_bit_the_run_that_never_stopped) {
   const auto folder = checkpoint_folder(GetParam());
   TrainedFake first(config);
   for (int i = 0; i < 5; ++i) first.trainer.step();
-  first.trainer.save(folder, {});
+  first.trainer.save(folder, first.trainer.gather(), {});
 
   TrainedFake second(config, /*model_seed=*/99);
   second.trainer.restore(folder);
@@ -120,12 +120,13 @@ TEST(Trainer, what_a_model_draws_depends_on_the_batch_alone) {
 
 TEST(Trainer, gives_back_the_callers_notes) {
   TrainedFake fake(small_config());
-  fake.trainer.save(checkpoint_folder("notes"), {{"seconds", "12.5"}});
+  fake.trainer.save(checkpoint_folder("notes"), fake.trainer.gather(), {{"seconds", "12.5"}});
   EXPECT_EQ(fake.trainer.restore(checkpoint_folder("notes"))["seconds"], "12.5");
 }
 
 TEST(Trainer, a_checkpoint_of_another_model_is_refused) {
-  TrainedFake(small_config()).trainer.save(checkpoint_folder("other"), {});
+  const TrainedFake fake(small_config());
+  fake.trainer.save(checkpoint_folder("other"), fake.trainer.gather(), {});
   TrainedFake wider(small_config(), 3, /*width=*/9);
   EXPECT_THAT([&] { wider.trainer.restore(checkpoint_folder("other")); },
               testing::ThrowsMessage<Error>(testing::HasSubstr("emb must be [16, 9] Float, got [16, 8] Float")));
@@ -150,7 +151,7 @@ TEST(Trainer, clipping_limits_what_the_optimizer_sees) {
   TrainedFake fake(config);
   EXPECT_GT(fake.trainer.step().gradient_norm, 1e-3);
   const auto folder = checkpoint_folder("clip");
-  fake.trainer.save(folder, {});
+  fake.trainer.save(folder, fake.trainer.gather(), {});
   AdamW reread(*fake.model, fake.model->groups, config.optimizer);
   double squares = 0;
   const auto source = open_tensors(folder / "trainer.safetensors");
@@ -195,7 +196,8 @@ TEST(Trainer, a_loss_that_is_not_finite_stops_the_run) {
     const at::NoGradGuard no_grad;
     fake.model->scale.fill_(std::numeric_limits<float>::infinity());
   }
-  EXPECT_THAT([&] { fake.trainer.step(); }, testing::ThrowsMessage<Error>(testing::HasSubstr("step 1: the loss")));
+  EXPECT_THAT([&] { fake.trainer.step(); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("not finite, first in scale")));
 }
 
 TEST(Trainer, bfloat16_products_leave_parameters_in_fp32) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "core/progress_bar.h"
+
 namespace wkv::cli {
 namespace {
 
@@ -13,6 +15,17 @@ using SteadyClock = std::chrono::steady_clock;
 
 double seconds_since(SteadyClock::time_point start) {
   return std::chrono::duration<double>(SteadyClock::now() - start).count();
+}
+
+// total: 0 where it is not known. first: where the clock began.
+std::string bytes_text(int64_t first, int64_t done, int64_t total, SteadyClock::time_point start) {
+  constexpr double kMega = 1e6;
+  const auto bytes = static_cast<double>(done), all = static_cast<double>(total);
+  const double rate = (bytes - static_cast<double>(first)) / seconds_since(start);
+  if (total == 0) return fmt::format("{:.1f} MB, {:.1f} MB/s", bytes / kMega, rate / kMega);
+  const std::string left = rate > 0 ? fmt::format(", {} left", zoo::duration((all - bytes) / rate)) : "";
+  return fmt::format("{} {:.1f} of {:.1f} MB, {:.1f} MB/s{}", zoo::progress_bar(bytes / all), bytes / kMega,
+                     all / kMega, rate / kMega, left);
 }
 
 class DownloadBar {
@@ -31,16 +44,8 @@ class DownloadBar {
  private:
   std::string text(int64_t done, std::optional<int64_t> total) const {
     constexpr size_t kNameWidth = 24;
-    constexpr double kBarWidth = 20, kMega = 1e6;
     const std::string name = path_.size() > kNameWidth ? "..." + path_.substr(path_.size() - kNameWidth + 3) : path_;
-    const auto bytes = static_cast<double>(done);
-    const double rate = (bytes - static_cast<double>(first_)) / seconds_since(start_);
-    if (!total || *total == 0) return fmt::format("{} {:.1f} MB, {:.1f} MB/s", name, bytes / kMega, rate / kMega);
-    const auto all = static_cast<double>(*total);
-    const std::string bar(static_cast<size_t>(kBarWidth * bytes / all), '#');
-    const std::string left = rate > 0 ? fmt::format(", {:.0f} s left", (all - bytes) / rate) : "";
-    return fmt::format("{} [{:<{}}] {:.1f} of {:.1f} MB, {:.1f} MB/s{}", name, bar, static_cast<int>(kBarWidth),
-                       bytes / kMega, all / kMega, rate / kMega, left);
+    return fmt::format("{} {}", name, bytes_text(first_, done, total.value_or(0), start_));
   }
 
   std::string path_;
@@ -71,9 +76,14 @@ void LiveLine::clear() {
 void ProgressLine::advance_to(int64_t done) {
   line_.show([&] {
     const double rate = static_cast<double>(done) / seconds_since(start_);
-    return fmt::format("{} of {} {}, {:.1f}/s, {:.0f} s left", done, total_, what_, rate,
-                       static_cast<double>(total_ - done) / rate);
+    return fmt::format("{} {} of {} {}, {:.1f}/s, {} left",
+                       zoo::progress_bar(static_cast<double>(done) / static_cast<double>(total_)), done, total_, what_,
+                       rate, zoo::duration(static_cast<double>(total_ - done) / rate));
   });
+}
+
+void ByteProgress::advance_to(int64_t done) {
+  line_.show([&] { return bytes_text(0, done, total_, start_); });
 }
 
 zoo::FetchProgress show_downloads() {

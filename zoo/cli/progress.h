@@ -36,6 +36,19 @@ class ProgressLine {
   LiveLine line_;
 };
 
+// Bytes of text read; total: 0 where it is not known.
+class ByteProgress {
+ public:
+  explicit ByteProgress(int64_t total) : total_(total) {}
+  void advance_to(int64_t done);
+  void clear() { line_.clear(); }
+
+ private:
+  int64_t total_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  LiveLine line_;
+};
+
 // For zoo::fetch: a bar for each file, until the function goes.
 zoo::FetchProgress show_downloads();
 

@@ -25,7 +25,7 @@ void add_train(CLI::App& app) {
     const zoo::TrainConfig config = zoo::parse_train_config(arguments->recipe, arguments->overrides);
     if (!config.model.checkpoint.empty()) zoo::locate(config.model.checkpoint, show_downloads());
     const zoo::TrainReport report = zoo::train(config, std::cerr, isatty(STDERR_FILENO) == 1);
-    print(fmt::format("{}\n", report.folder.string()));
+    if (!report.folder.empty()) print(fmt::format("{}\n", report.folder.string()));
   });
 }
 

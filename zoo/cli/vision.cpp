@@ -30,7 +30,10 @@ void VisionModelArguments::add_to(CLI::App& command) {
 }
 
 void VisionModelArguments::add_tokenizer_to(CLI::App& command) {
-  command.add_option("--tokenizer", tokenizer, "clip, or the path of its vocabulary")->capture_default_str();
+  command
+      .add_option("--tokenizer", tokenizer,
+                  "The one that the model was trained with: clip, bytes, or the path of clip's vocabulary")
+      ->capture_default_str();
 }
 
 std::shared_ptr<models::Model> VisionModelArguments::load() const {

@@ -1,3 +1,5 @@
+#include "image/preprocess.h"
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fmt/format.h>
@@ -9,8 +11,6 @@
 #include "core/parallel.h"
 #include "image/decode.h"
 #include "image/limits.h"
-#include "image/pipeline.h"
-#include "image/resize.h"
 #include "io/mapped_file.h"
 #include "wkv/error.h"
 #include "wkv/zoo/image.h"
@@ -26,29 +26,15 @@ Interval central(int64_t size, int64_t length) {
   return {rest / 2 + (rest % 4 == 3), length};
 }
 
-at::Tensor normalised(const Planes& planes, const Pipeline& pipeline) {
-  at::Tensor tensor = at::empty({3, planes.height, planes.width}, at::kFloat);
-  auto* to = tensor.mutable_data_ptr<float>();
-  const uint8_t* from = planes.values.get();
-  for (size_t c = 0; c < 3; ++c) {
-    std::array<float, 256> values;
-    for (size_t byte = 0; byte < 256; ++byte)
-      values[byte] = static_cast<float>((static_cast<double>(byte) - pipeline.mean[c]) / pipeline.deviation[c]);
-    for (int64_t i = 0; i < planes.height * planes.width; ++i) *to++ = values[*from++];
-  }
+at::Tensor preprocessed(const RgbImage& image, const Pipeline& pipeline) {
+  at::Tensor tensor = at::empty({3, pipeline.crop, pipeline.crop}, at::kFloat);
+  normalise(resize_and_crop(image, pipeline), pipeline, tensor.mutable_data_ptr<float>());
   return tensor;
 }
 
-at::Tensor preprocess(std::string_view bytes, const std::string& name, const Pipeline& pipeline) {
-  const RgbImage image = decode(bytes, name, pipeline.rules);
-  const int64_t shorter = std::min(image.height, image.width);
-  const int64_t height = pipeline.short_side * image.height / shorter;
-  const int64_t width = pipeline.short_side * image.width / shorter;
-  return normalised(resize_part(image, height, width, central(height, pipeline.crop), central(width, pipeline.crop)),
-                    pipeline);
-}
+}  // namespace
 
-at::Tensor preprocess_file(const std::string& path, const Pipeline& pipeline) {
+RgbImage read_image(const std::string& path, DecodeRules rules) {
   const auto file = MappedFile::open(path);
   const auto bytes = file->bytes();
   if (bytes.size() > kMostFileBytes) {
@@ -56,19 +42,36 @@ at::Tensor preprocess_file(const std::string& path, const Pipeline& pipeline) {
         ErrorCode::unsupported_format,
         fmt::format("{}: {} bytes are too many for an image, at most {} are read", path, bytes.size(), kMostFileBytes));
   }
-  return preprocess({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, pipeline);
+  return decode({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path, rules);
 }
 
-}  // namespace
+Planes resize_and_crop(const RgbImage& image, const Pipeline& pipeline) {
+  const int64_t shorter = std::min(image.height, image.width);
+  const int64_t height = pipeline.short_side * image.height / shorter;
+  const int64_t width = pipeline.short_side * image.width / shorter;
+  return resize_part(image, height, width, central(height, pipeline.crop), central(width, pipeline.crop));
+}
+
+void normalise(const Planes& planes, const Pipeline& pipeline, float* to) {
+  const uint8_t* from = planes.values.get();
+  for (size_t c = 0; c < 3; ++c) {
+    std::array<float, 256> values;
+    for (size_t byte = 0; byte < 256; ++byte)
+      values[byte] = static_cast<float>((static_cast<double>(byte) - pipeline.mean[c]) / pipeline.deviation[c]);
+    for (int64_t i = 0; i < planes.height * planes.width; ++i) *to++ = values[*from++];
+  }
+}
 
 void require_pipeline(const std::string& pipeline) { parse_pipeline(pipeline); }
 
 at::Tensor preprocess(std::string_view bytes, const std::string& name, const std::string& pipeline) {
-  return preprocess(bytes, name, parse_pipeline(pipeline));
+  const Pipeline parsed = parse_pipeline(pipeline);
+  return preprocessed(decode(bytes, name, parsed.rules), parsed);
 }
 
 at::Tensor preprocess_file(const std::string& path, const std::string& pipeline) {
-  return preprocess_file(path, parse_pipeline(pipeline));
+  const Pipeline parsed = parse_pipeline(pipeline);
+  return preprocessed(read_image(path, parsed.rules), parsed);
 }
 
 std::vector<PreprocessedFile> preprocess_files(const std::vector<std::string>& paths, const std::string& pipeline) {
@@ -76,7 +79,7 @@ std::vector<PreprocessedFile> preprocess_files(const std::vector<std::string>& p
   std::vector<PreprocessedFile> files(paths.size());
   for_each_in_parallel(paths.size(), [&](size_t i) {
     try {
-      files[i].image = preprocess_file(paths[i], parsed);
+      files[i].image = preprocessed(read_image(paths[i], parsed.rules), parsed);
     } catch (const Error& error) {
       files[i].error = error.what();
     } catch (const std::exception& error) {  // no memory

@@ -19,7 +19,8 @@ class AtomicFile {
 
   WKV_API void write(const void* data, size_t size);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  void commit() { temporary_.replace_target(); }  // once, at the end
+  const std::filesystem::path& path() const { return temporary_.path(); }  // until the commit
+  void commit() { temporary_.replace_target(); }                           // once, at the end
 
  private:
   TemporarySibling temporary_;

@@ -48,6 +48,7 @@ int64_t element_bytes(c10::ScalarType dtype) {
     case c10::ScalarType::Half:
     case c10::ScalarType::BFloat16:
     case c10::ScalarType::Short:
+    case c10::ScalarType::UInt16:
       return 2;
     case c10::ScalarType::Char:
     case c10::ScalarType::Byte:

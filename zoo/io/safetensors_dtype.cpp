@@ -6,7 +6,7 @@
 namespace wkv::zoo {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 10> kSafetensorsDtypes{{
+constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 11> kSafetensorsDtypes{{
     {"F64", c10::ScalarType::Double},
     {"F32", c10::ScalarType::Float},
     {"F16", c10::ScalarType::Half},
@@ -14,6 +14,7 @@ constexpr std::array<std::pair<std::string_view, c10::ScalarType>, 10> kSafetens
     {"I64", c10::ScalarType::Long},
     {"I32", c10::ScalarType::Int},
     {"I16", c10::ScalarType::Short},
+    {"U16", c10::ScalarType::UInt16},
     {"I8", c10::ScalarType::Char},
     {"U8", c10::ScalarType::Byte},
     {"BOOL", c10::ScalarType::Bool},

@@ -47,6 +47,7 @@ std::shared_ptr<models::Model> build_rwkv5(const Checkpoint& file, Config& confi
   config.expect("dim_att", o.attention_width);
   config.expect("n_head", decay[0]);
   config.expect("head_size", o.head_size);
+  o.time_state = has_time_state(file, config, o.layers);
   return std::make_shared<models::RWKV5Impl>(o, /*initialise=*/false);
 }
 

@@ -112,6 +112,7 @@ models::ClassifierOptions read_classifier(const Checkpoint& file, int64_t width,
     o.classes = rows("head.weight");
     file.require_shape("head.weight", {o.classes, width});
   }
+  o.preprocessing = config.text("preprocessing", "");
   config.accept("hidden_dims");  // of the L form, whose head has them above 12 blocks only
   config.expect("num_classes", o.classes);
   return o;

@@ -24,4 +24,15 @@ std::string BytesTokenizer::decode(const std::vector<int64_t>& tokens) const {
   return bytes;
 }
 
+std::vector<int64_t> BytesTokenizer::encode_row(std::string_view text, int64_t context_length) const {
+  constexpr int64_t kLongest = 1 << 20;
+  if (context_length < 1 || context_length > kLongest) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("bytes tokenizer: context_length must be in 1..{}, got {}", kLongest, context_length));
+  }
+  std::vector<int64_t> row = encode(text.substr(0, static_cast<std::size_t>(context_length)));
+  row.resize(static_cast<std::size_t>(context_length));
+  return row;
+}
+
 }  // namespace wkv::zoo

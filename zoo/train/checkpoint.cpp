@@ -65,11 +65,17 @@ std::filesystem::path write_checkpoint(const std::filesystem::path& output, int6
   auto incomplete = complete;
   incomplete += kIncomplete;
   std::filesystem::remove_all(incomplete);
-  std::filesystem::create_directories(incomplete);
-  fill(incomplete);
-  for (const auto& file : entries(incomplete)) sync(file);
-  sync(incomplete);
-  std::filesystem::rename(incomplete, complete);
+  try {
+    std::filesystem::create_directories(incomplete);
+    fill(incomplete);
+    for (const auto& file : entries(incomplete)) sync(file);
+    sync(incomplete);
+    std::filesystem::rename(incomplete, complete);
+  } catch (...) {  // half a checkpoint only takes room that the next one may need
+    std::error_code ignored;
+    std::filesystem::remove_all(incomplete, ignored);
+    throw;
+  }
   sync(output);
   for (const auto& path : entries(output)) {
     const std::string name = path.filename().string();

@@ -9,12 +9,14 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 #include <string_view>
 
 #include "train/new_model.h"
+#include "train/new_vision_model.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -29,6 +31,7 @@ struct Rule {
   double low = -kUnbounded, high = kUnbounded;  // numbers: low <= value <= high
   std::vector<std::string> choices = {};        // strings: one of these; none: any
   bool free = false;                            // may change when a run is continued
+  bool json = false;                            // strings: a JSON object too, kept as its text
 };
 
 Rule at_least(double low) { return {.low = low}; }
@@ -37,6 +40,12 @@ Rule one_of(std::vector<std::string> choices) { return {.choices = std::move(cho
 Rule free_to_change(Rule rule) {
   rule.free = true;
   return rule;
+}
+
+std::vector<std::string> all_families() {
+  auto names = new_model_families();
+  for (const auto& name : new_vision_model_families()) names.push_back(name);
+  return names;
 }
 
 template <typename Config, typename Visit>
@@ -51,8 +60,8 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("accumulate", c.accumulate, at_least(1));
   visit("precision", c.precision, one_of({"fp32", "bf16"}));
   visit("model.checkpoint", c.model.checkpoint, Rule{});
-  visit("model.config", c.model.config, Rule{});
-  visit("model.family", c.model.family, one_of(new_model_families()));
+  visit("model.config", c.model.config, Rule{.json = true});
+  visit("model.family", c.model.family, one_of(all_families()));
   visit("model.layers", c.model.layers, at_least(1));
   visit("model.width", c.model.width, at_least(1));
   visit("model.head_size", c.model.head_size, at_least(1));
@@ -69,9 +78,21 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("data.held_out", c.data.held_out, between(0, 0.5));
   visit("data.order", c.data.order, one_of({"shuffled", "consecutive"}));
   visit("data.reset", c.data.reset, between(0, 1));
+  visit("data.images", c.data.images, Rule{});
+  visit("data.held_out_images", c.data.held_out_images, Rule{});
+  visit("data.labels", c.data.labels, Rule{});
+  visit("data.captions", c.data.captions, Rule{});
+  visit("data.held_out_captions", c.data.held_out_captions, Rule{});
+  visit("data.caption_weights", c.data.caption_weights, at_least(0));
+  visit("data.pipeline", c.data.pipeline, Rule{});
+  visit("data.augment.crop_area", c.data.augment.crop_area, between(kPositive, 1));
+  visit("data.augment.crop_aspect", c.data.augment.crop_aspect, between(0.01, 100));
+  visit("data.augment.flip", c.data.augment.flip, between(0, 1));
+  visit("data.augment.mixup", c.data.augment.mixup, at_least(0));
+  visit("data.augment.cutmix", c.data.augment.cutmix, at_least(0));
   visit("optimizer.learning_rate", c.optimizer.learning_rate, at_least(kPositive));
   visit("optimizer.final_learning_rate", c.optimizer.final_learning_rate, at_least(0));
-  visit("optimizer.decay", c.optimizer.decay, one_of({"cosine", "linear", "exponential"}));
+  visit("optimizer.decay", c.optimizer.decay, one_of({"cosine", "linear", "exponential", "one_cycle"}));
   visit("optimizer.warmup", c.optimizer.warmup, at_least(0));
   visit("optimizer.beta1", c.optimizer.beta1, between(0, below_one));
   visit("optimizer.beta2", c.optimizer.beta2, between(0, below_one));
@@ -79,8 +100,16 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("optimizer.weight_decay", c.optimizer.weight_decay, at_least(0));
   visit("optimizer.clip", c.optimizer.clip, at_least(0));
   visit("optimizer.logit_penalty", c.optimizer.logit_penalty, at_least(0));
+  visit("optimizer.label_smoothing", c.optimizer.label_smoothing, between(0, below_one));
   visit("optimizer.train", c.optimizer.train, Rule{});
+  visit("lora.rank", c.lora.rank, at_least(0));
+  visit("lora.alpha", c.lora.alpha, at_least(kPositive));
+  visit("lora.targets", c.lora.targets, Rule{});
+  visit("lora.merge", c.lora.merge, free_to_change({}));
+  visit("state_tuning", c.state_tuning, Rule{});
+  visit("gradient_checkpointing", c.gradient_checkpointing, free_to_change({}));
   visit("threads", c.threads, free_to_change(at_least(0)));
+  visit("sequence_ranks", c.sequence_ranks, free_to_change(at_least(1)));
   visit("log_every", c.log_every, free_to_change(at_least(1)));
   visit("evaluate_every", c.evaluate_every, free_to_change(at_least(0)));
   visit("checkpoint_every", c.checkpoint_every, free_to_change(at_least(0)));
@@ -113,6 +142,11 @@ void assign(std::string_view key, T& field, const Rule& rule, const ordered_json
   field = value.get<T>();
 }
 
+void assign(std::string_view key, bool& field, const Rule&, const ordered_json& value) {
+  if (!value.is_boolean()) refuse_value(key, "true or false", value);
+  field = value.get<bool>();
+}
+
 void assign(std::string_view key, double& field, const Rule& rule, const ordered_json& value) {
   if (!value.is_number()) refuse_value(key, "a number", value);
   check_range(key, value.get<double>(), rule, value);
@@ -129,6 +163,13 @@ void assign(std::string_view key, std::optional<double>& field, const Rule& rule
 }
 
 void assign(std::string_view key, std::string& field, const Rule& rule, const ordered_json& value) {
+  if (rule.json) {
+    const auto object = value.is_string() ? ordered_json::parse(value.get<std::string>(), nullptr, false) : value;
+    if (object.is_object()) {
+      field = object.dump();
+      return;
+    }
+  }
   if (!value.is_string()) refuse_value(key, "a string", value);
   const auto text = value.get<std::string>();
   if (!rule.choices.empty() && std::ranges::find(rule.choices, text) == rule.choices.end())
@@ -142,6 +183,13 @@ void assign(std::string_view key, std::vector<std::string>& field, const Rule&, 
   field = value.get<std::vector<std::string>>();
 }
 
+void assign(std::string_view key, std::vector<double>& field, const Rule& rule, const ordered_json& value) {
+  if (!value.is_array()) refuse_value(key, "a list of numbers", value);
+  std::vector<double> numbers;
+  for (const auto& item : value) assign(key, numbers.emplace_back(), rule, item);
+  field = numbers;
+}
+
 // The text behind "key=" as JSON of the field's type; strings and lists need no quotes there.
 template <typename T>
 ordered_json override_value(const T&, const std::string& text) {
@@ -149,6 +197,10 @@ ordered_json override_value(const T&, const std::string& text) {
   return value.is_discarded() ? ordered_json(text) : value;
 }
 ordered_json override_value(const std::string&, const std::string& text) { return text; }
+ordered_json override_value(const std::vector<double>&, const std::string& text) {
+  auto list = ordered_json::parse("[" + text + "]", nullptr, false);
+  return list.is_discarded() ? ordered_json(text) : list;
+}
 ordered_json override_value(const std::vector<std::string>&, const std::string& text) {
   auto list = ordered_json::array();
   for (size_t begin = 0; begin <= text.size();) {
@@ -216,7 +268,9 @@ void assign_object(TrainConfig& config, const std::string& section, const ordere
 // A key given twice is a mistake that JSON readers hide.
 ordered_json parse_strictly(const std::string& text) {
   std::vector<std::set<std::string>> keys;
-  const auto check = [&](int, ordered_json::parse_event_t event, ordered_json& parsed) {
+  const auto check = [&](int depth, ordered_json::parse_event_t event, ordered_json& parsed) {
+    constexpr int kDeepest = 32;
+    if (depth > kDeepest) refuse(fmt::format("recipe: is nested deeper than {} levels", kDeepest));
     if (event == ordered_json::parse_event_t::object_start) keys.emplace_back();
     if (event == ordered_json::parse_event_t::object_end) keys.pop_back();
     if (event == ordered_json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
@@ -231,21 +285,41 @@ ordered_json parse_strictly(const std::string& text) {
   }
 }
 
+// A range is [least, most].
+void check_interval(const char* key, const std::vector<double>& range) {
+  if (range.size() != 2 || range[0] > range[1])
+    refuse_value(key, "a list of two numbers, the least and the most", ordered_json(range));
+}
+
 void check_together(const TrainConfig& config) {
+  if (config.context % config.sequence_ranks != 0)
+    refuse(fmt::format("recipe: context must be divisible by sequence_ranks = {}, got {}", config.sequence_ranks,
+                       config.context));
   if (config.output.empty()) refuse("recipe: output is missing: the folder that checkpoints and the model go to");
-  if (config.data.files.empty()) refuse("recipe: data.files is missing: the text to train on");
+  if (config.data.files.empty() && config.data.images.empty())
+    refuse("recipe: data.files is missing: the text to train on; or, of a vision model, data.images");
+  if (!config.data.augment.crop_area.empty()) check_interval("data.augment.crop_area", config.data.augment.crop_area);
+  check_interval("data.augment.crop_aspect", config.data.augment.crop_aspect);
   if (config.optimizer.final_learning_rate > config.optimizer.learning_rate)
     refuse(fmt::format("recipe: optimizer.final_learning_rate must be at most optimizer.learning_rate = {}, got {}",
                        config.optimizer.learning_rate, config.optimizer.final_learning_rate));
   if (config.optimizer.decay == "exponential" && config.optimizer.final_learning_rate == 0)
     refuse("recipe: optimizer.final_learning_rate must be above 0 for an exponential decay");
+  const bool lora = config.lora.rank > 0;
+  if ((lora || config.state_tuning) && config.model.checkpoint.empty())
+    refuse(fmt::format("recipe: {} needs a model.checkpoint", lora ? "lora" : "state_tuning"));
+  if (lora + config.state_tuning + !config.optimizer.train.empty() > 1)
+    refuse("recipe: lora, state_tuning and optimizer.train each say what is trained: give one of them");
 }
 
-ordered_json as_json(const std::optional<double>& value) {
+ordered_json as_json(const std::optional<double>& value, const Rule&) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
+ordered_json as_json(const std::string& value, const Rule& rule) {
+  return rule.json && value.starts_with('{') ? ordered_json::parse(value) : ordered_json(value);
+}
 template <typename T>
-ordered_json as_json(const T& value) {
+ordered_json as_json(const T& value, const Rule&) {
   return value;
 }
 
@@ -281,9 +355,9 @@ TrainConfig parse_train_config(const std::filesystem::path& recipe, const std::v
 
 std::string to_json(const TrainConfig& config) {
   ordered_json json;
-  visit_fields(config, [&](std::string key, const auto& field, const Rule&) {
+  visit_fields(config, [&](std::string key, const auto& field, const Rule& rule) {
     std::ranges::replace(key, '.', '/');
-    json[ordered_json::json_pointer("/" + key)] = as_json(field);
+    json[ordered_json::json_pointer("/" + key)] = as_json(field, rule);
   });
   return json.dump(2);
 }
@@ -291,16 +365,29 @@ std::string to_json(const TrainConfig& config) {
 std::string first_difference(const TrainConfig& a, const TrainConfig& b) {
   std::vector<std::pair<std::string, ordered_json>> values;
   visit_fields(a, [&](const char* key, const auto& field, const Rule& rule) {
-    if (!rule.free) values.emplace_back(key, as_json(field));
+    if (!rule.free) values.emplace_back(key, as_json(field, rule));
   });
   std::string difference;
   auto next = values.begin();
   visit_fields(b, [&](const char*, const auto& field, const Rule& rule) {
     if (rule.free) return;
-    if (difference.empty() && next->second != as_json(field)) difference = next->first;
+    if (difference.empty() && next->second != as_json(field, rule)) difference = next->first;
     ++next;
   });
   return difference;
+}
+
+void require_defaults(const TrainConfig& config, const std::vector<std::string>& keys, const std::string& family) {
+  std::map<std::string, ordered_json> defaults;
+  const TrainConfig untouched;
+  visit_fields(untouched, [&](const char* key, const auto& field, const Rule& rule) {
+    defaults.emplace(key, as_json(field, rule));
+  });
+  visit_fields(config, [&](const std::string& key, const auto& field, const Rule& rule) {
+    const bool meant = std::ranges::any_of(
+        keys, [&](const auto& name) { return key == name || (name.ends_with('.') && key.starts_with(name)); });
+    if (meant && defaults.at(key) != as_json(field, rule)) refuse(fmt::format("recipe: {} is not for {}", key, family));
+  });
 }
 
 }  // namespace wkv::zoo

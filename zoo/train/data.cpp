@@ -1,9 +1,9 @@
 #include "train/data.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,10 +11,13 @@
 #include <iterator>
 #include <numeric>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "train/random_bits.h"
+#include "train/token_file.h"
 #include "wkv/error.h"
 #include "wkv/zoo/tokenizer.h"
 
@@ -37,21 +40,84 @@ at::Tensor tokens_of(const Tokenizer& tokenizer, std::string_view text) {
   return at::tensor(tokens, tokenizer.vocab_size() <= 256 ? at::kByte : at::kInt);
 }
 
+bool continues_character(unsigned char byte) { return (byte & 0xC0) == 0x80; }
+
+TextData read_text_files(const TrainConfig::Data& config, const Tokenizer& tokenizer) {
+  const std::string text = read_files(config.files);
+  const auto size = static_cast<double>(text.size());
+  size_t cut = text.size() - static_cast<size_t>(std::llround(size * config.held_out));
+  while (cut < text.size() && continues_character(static_cast<unsigned char>(text[cut]))) ++cut;
+  const std::string_view view = text;
+  const auto train = tokens_of(tokenizer, view.substr(0, cut));
+  return {.train = train,
+          .held_out = tokens_of(tokenizer, view.substr(cut)),
+          .held_out_bytes = static_cast<int64_t>(text.size() - cut),
+          .bytes_per_token = static_cast<double>(cut) / static_cast<double>(std::max<int64_t>(train.numel(), 1)),
+          .vocab = tokenizer.vocab_size()};
+}
+
+// What each token of a vocabulary stands for, as far as cutting a text needs it.
+struct TokenBytes {
+  explicit TokenBytes(const Tokenizer& tokenizer) {
+    for (int64_t token = 0; token < tokenizer.vocab_size(); ++token) {
+      const std::string text = tokenizer.decode({token});
+      count.push_back(static_cast<int64_t>(text.size()));
+      inside_character.push_back(!text.empty() && continues_character(static_cast<unsigned char>(text[0])));
+    }
+  }
+  std::vector<int64_t> count;
+  std::vector<bool> inside_character;
+};
+
+// Of how many tokens the held-out part consists, and of how many bytes: the last ones, from the beginning of a document
+// where one lies in their first half, else from that of a character.
+std::pair<int64_t, int64_t> held_out_part(const TokenFile& file, const TokenBytes& all, double share) {
+  const auto wanted = std::llround(static_cast<double>(file.bytes) * share);
+  return with_tokens(file.tokens, [&](auto tokens) {
+    size_t cut = tokens.size();
+    int64_t bytes = 0;
+    while (cut > 0 && bytes < wanted) bytes += all.count[static_cast<size_t>(tokens[--cut])];
+    const std::span ends(file.ends.const_data_ptr<int64_t>(), static_cast<size_t>(file.ends.numel()));
+    const auto document = std::ranges::lower_bound(ends, static_cast<int64_t>(cut));
+    size_t next = cut;
+    int64_t left = bytes;
+    while (next < tokens.size() && static_cast<int64_t>(next) < *document && 2 * left > wanted)
+      left -= all.count[static_cast<size_t>(tokens[next++])];
+    if (next < tokens.size() && static_cast<int64_t>(next) == *document)
+      return std::pair(static_cast<int64_t>(tokens.size() - next), left);
+    while (cut < tokens.size() && all.inside_character[static_cast<size_t>(tokens[cut])])
+      bytes -= all.count[static_cast<size_t>(tokens[cut++])];
+    return std::pair(static_cast<int64_t>(tokens.size() - cut), bytes);
+  });
+}
+
+TextData read_tokenised(const TrainConfig::Data& config, const Tokenizer& tokenizer) {
+  if (config.files.size() != 1)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("data.files: a tokenised text stands alone: make one of all files, got {} of them",
+                            config.files.size()));
+  const TokenFile file = read_token_file(config.files[0], tokenizer);
+  const auto [count, bytes] = held_out_part(file, TokenBytes(tokenizer), config.held_out);
+  const int64_t cut = file.tokens.numel() - count;
+  return {.train = file.tokens.slice(0, 0, cut),
+          .held_out = file.tokens.slice(0, cut),
+          .held_out_bytes = bytes,
+          .bytes_per_token = static_cast<double>(file.bytes - bytes) / static_cast<double>(std::max<int64_t>(cut, 1)),
+          .vocab = tokenizer.vocab_size()};
+}
+
+bool is_tokenised(const std::string& file) { return file.ends_with(".safetensors"); }
+
 }  // namespace
 
 TextData load_text(const TrainConfig::Data& config) {
   const auto tokenizer = load_tokenizer(config.tokenizer);
-  const std::string text = read_files(config.files);
-  const auto size = static_cast<double>(text.size());
-  size_t cut = text.size() - static_cast<size_t>(std::llround(size * config.held_out));
-  while (cut < text.size() && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80) ++cut;
-  const std::string_view view = text;
-  const auto train = tokens_of(*tokenizer, view.substr(0, cut));
-  return {.train = train,
-          .held_out = tokens_of(*tokenizer, view.substr(cut)),
-          .held_out_bytes = static_cast<int64_t>(text.size() - cut),
-          .bytes_per_token = static_cast<double>(cut) / static_cast<double>(std::max<int64_t>(train.numel(), 1)),
-          .vocab = tokenizer->vocab_size()};
+  const bool tokenised = std::ranges::any_of(config.files, is_tokenised);
+  TextData data = tokenised ? read_tokenised(config, *tokenizer) : read_text_files(config, *tokenizer);
+  if (data.train.numel() == 0)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("data.files: there is no text to train on in {}", fmt::join(config.files, ", ")));
+  return data;
 }
 
 BatchPlan::BatchPlan(int64_t tokens, const TrainConfig& config)
@@ -99,8 +165,9 @@ double BatchPlan::epochs(int64_t batches) const {
 }
 
 at::Tensor gather_windows(const at::Tensor& tokens, const std::vector<int64_t>& starts, int64_t context) {
-  const auto first = at::tensor(starts, at::kLong).unsqueeze(1);
-  return tokens.take(first + at::arange(context + 1, at::kLong)).to(at::kLong);
+  std::vector<at::Tensor> rows;
+  for (const int64_t start : starts) rows.push_back(tokens.narrow(0, start, context + 1).to(at::kLong));
+  return at::stack(rows);
 }
 
 }  // namespace wkv::zoo

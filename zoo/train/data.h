@@ -10,14 +10,15 @@
 namespace wkv::zoo {
 
 struct TextData {
-  at::Tensor train;     // [tokens], uint8 or int32
+  at::Tensor train;     // [tokens], uint8, uint16 or int32
   at::Tensor held_out;  // the same, of the bytes behind
   int64_t held_out_bytes = 0;
   double bytes_per_token = 1.0;  // of the training text
   int64_t vocab = 0;             // of the tokenizer
 };
 
-// Reads the files and cuts off the held-out part at a UTF-8 character. Throws wkv::Error for a file that can't be read.
+// Reads the files, or maps the one that `wkv tokenize` made, and cuts off the held-out part at a UTF-8 character or a
+// document. Throws wkv::Error for a file that can't be read, and where there is no text to train on.
 WKV_API TextData load_text(const TrainConfig::Data& config);
 
 struct Windows {

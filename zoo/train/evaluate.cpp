@@ -38,7 +38,7 @@ double windowed_nats(models::LanguageModel& model, const at::Tensor& tokens, int
 double held_out_bits_per_byte(models::LanguageModel& model, const TextData& data, int64_t context) {
   const at::NoGradGuard no_grad;
   const int64_t lead = std::min(kLeadTokens, data.train.numel());
-  const auto tokens = at::cat({data.train.slice(0, -lead), data.held_out}).to(at::kLong);
+  const auto tokens = at::cat({data.train.slice(0, -lead).to(at::kLong), data.held_out.to(at::kLong)});
   const auto bits_per_byte = [&](double nats) {
     return nats / std::numbers::ln2 / static_cast<double>(data.held_out_bytes);
   };

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "core/progress_bar.h"
 #include "wkv/error.h"
 
 namespace wkv::zoo {
@@ -13,13 +14,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kLiveInterval{200}, kLogInterval{10'000};
 constexpr double kSmoothing = 0.98;  // of the loss on the line; the metrics hold each step's own
-
-std::string duration(double seconds) {
-  const auto whole = static_cast<int64_t>(seconds);
-  if (whole >= 3600) return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
-  if (whole >= 60) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
-  return fmt::format("{}s", whole);
-}
 
 std::string short_number(double value) {
   return value >= 1000 ? fmt::format("{:.1f}k", value / 1000) : fmt::format("{:.1f}", value);
@@ -35,11 +29,16 @@ Progress::Progress(const TrainConfig& config, const Trainer& trainer, double sec
       stream_(stream),
       live_(live),
       seconds_before_(seconds_before),
-      first_step_(trainer.steps_done()) {
+      first_step_(trainer.steps_done()),
+      logged_step_(first_step_) {
   if (std::filesystem::exists(file_) && std::filesystem::file_size(file_) > metrics_bytes)
     std::filesystem::resize_file(file_, metrics_bytes);
   metrics_.open(file_, std::ios::app);
   if (!metrics_) throw Error(ErrorCode::not_found, fmt::format("{}: cannot be written", file_.string()));
+}
+
+Progress::~Progress() {
+  if (line_open_) stream_ << std::endl;
 }
 
 double Progress::seconds() const {
@@ -54,18 +53,22 @@ uintmax_t Progress::metrics_bytes() {
 void Progress::metric(const std::string& line) { metrics_ << line << '\n' << std::flush; }
 
 void Progress::step(const StepResult& result) {
-  last_ = result;
   const bool first = trainer_.steps_done() == first_step_ + 1;
   smooth_loss_ = first ? result.loss : kSmoothing * smooth_loss_ + (1 - kSmoothing) * result.loss;
-  if (trainer_.steps_done() % config_.log_every == 0)
+  if (trainer_.steps_done() % config_.log_every == 0) {
+    const std::string unit = trainer_.task().unit();
     metric(nlohmann::ordered_json{{"step", trainer_.steps_done()},
-                                  {trainer_.task().unit(), trainer_.steps_done() * trainer_.units_per_step()},
+                                  {unit, trainer_.steps_done() * trainer_.units_per_step()},
                                   {"epoch", trainer_.epochs()},
                                   {"loss", result.loss},
                                   {"learning_rate", result.learning_rate},
                                   {"gradient_norm", result.gradient_norm},
+                                  {unit + "_per_second", units_per_second(logged_step_, logged_)},
                                   {"seconds", seconds()}}
                .dump());
+    logged_step_ = trainer_.steps_done();
+    logged_ = Clock::now();
+  }
   const bool last = trainer_.steps_done() == config_.steps;
   if (first || last || Clock::now() - shown_ >= (live_ ? kLiveInterval : kLogInterval)) show();
 }
@@ -73,16 +76,16 @@ void Progress::step(const StepResult& result) {
 void Progress::evaluation(const std::vector<Measurement>& measurements) {
   if (measurements.empty()) return;
   nlohmann::ordered_json line{{"step", trainer_.steps_done()}};
-  measurements_.clear();
+  std::string text;
   for (const auto& [name, value] : measurements) {
     line[name] = value;
     std::string words = name;
     std::ranges::replace(words, '_', ' ');
-    measurements_ += fmt::format("  {} {:.4f}", words, value);
+    text += fmt::format("  {} {:.4f}", words, value);
   }
   line["seconds"] = seconds();
   metric(line.dump());
-  message(fmt::format("step {}{}", trainer_.steps_done(), measurements_));
+  message(fmt::format("step {}{}", trainer_.steps_done(), text));
 }
 
 void Progress::message(const std::string& text) {
@@ -90,16 +93,21 @@ void Progress::message(const std::string& text) {
   line_open_ = false;
 }
 
+double Progress::units_per_second(int64_t since_step, Clock::time_point since) const {
+  const int64_t steps = trainer_.steps_done() - since_step;
+  return static_cast<double>(steps * trainer_.units_per_step()) /
+         std::chrono::duration<double>(Clock::now() - since).count();
+}
+
+// At most 100 columns, so that a terminal shows it as one line.
 void Progress::show() {
   shown_ = Clock::now();
-  const int64_t done = trainer_.steps_done() - first_step_;
-  const double elapsed = std::chrono::duration<double>(shown_ - start_).count();
-  const double rate = static_cast<double>(done * trainer_.units_per_step()) / elapsed;
-  const double left = elapsed / static_cast<double>(done) * static_cast<double>(config_.steps - trainer_.steps_done());
+  const double rate = units_per_second(first_step_, start_);
+  const auto done = static_cast<double>(trainer_.steps_done()), all = static_cast<double>(config_.steps);
+  const double left = (all - done) * static_cast<double>(trainer_.units_per_step()) / rate;
   const auto line =
-      fmt::format("step {}/{}  epoch {:.2f}  {}{}  lr {:.2e}  norm {:.2f}  {} {}/s  {} left", trainer_.steps_done(),
-                  config_.steps, trainer_.epochs(), trainer_.task().describe(smooth_loss_), measurements_,
-                  last_.learning_rate, last_.gradient_norm, short_number(rate), trainer_.task().unit(), duration(left));
+      fmt::format("{} {}/{}  {}  {} {}/s  {} left", progress_bar(done / all), trainer_.steps_done(), config_.steps,
+                  trainer_.task().describe(smooth_loss_), short_number(rate), trainer_.task().unit(), duration(left));
   if (live_) {
     stream_ << '\r' << line << "\x1b[K" << std::flush;
     line_open_ = true;

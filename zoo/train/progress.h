@@ -16,6 +16,9 @@ class Progress {
   // Cuts the metrics back to `metrics_bytes`, their size at the checkpoint that the run goes on from.
   Progress(const TrainConfig& config, const Trainer& trainer, double seconds_before, uintmax_t metrics_bytes,
            std::ostream& stream, bool live);
+  ~Progress();  // ends the line
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   void step(const StepResult& result);
   void evaluation(const std::vector<Measurement>& measurements);  // none: says nothing
@@ -28,6 +31,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
   void metric(const std::string& line);
   void show();
+  double units_per_second(int64_t since_step, Clock::time_point since) const;
 
   const TrainConfig& config_;
   const Trainer& trainer_;
@@ -36,12 +40,10 @@ class Progress {
   std::ostream& stream_;
   bool live_;
   bool line_open_ = false;  // a live line that the next one overwrites
-  Clock::time_point start_ = Clock::now(), shown_ = start_;
+  Clock::time_point start_ = Clock::now(), shown_ = start_, logged_ = start_;
   double seconds_before_;
-  int64_t first_step_;
+  int64_t first_step_, logged_step_;
   double smooth_loss_ = 0.0;
-  StepResult last_;
-  std::string measurements_;  // of the last evaluation, for the line
 };
 
 }  // namespace wkv::zoo

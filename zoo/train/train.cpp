@@ -10,12 +10,15 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "io/atomic_file.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/process_group.h"
 #include "train/progress.h"
+#include "train/ranks.h"
 #include "train/task.h"
 #include "train/trainer.h"
 #include "wkv/error.h"
@@ -74,7 +77,7 @@ struct Notes {
   }
 };
 
-void require_same_recipe(const std::filesystem::path& checkpoint, const TrainConfig& config) {
+void require_recipe_of(const std::filesystem::path& checkpoint, const TrainConfig& config) {
   const auto key = first_difference(parse_train_config(checkpoint / "recipe.json"), config);
   if (!key.empty())
     throw Error(ErrorCode::invalid_argument,
@@ -114,35 +117,42 @@ std::string card(const TrainConfig& config, Task& task, const TrainReport& repor
   return json.dump(2);
 }
 
-}  // namespace
-
-TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool live) {
-  if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
+// The run, or one rank's part in it. Rank 0 alone evaluates, reports and writes; the others wait for it at their next
+// exchange.
+TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& progress_stream, bool live) {
+  const bool leads = ranks == nullptr || ranks->rank() == 0;
+  const Rank rank = rank_of(config, ranks);
   const std::filesystem::path output = config.output;
-  std::filesystem::create_directories(output);
+  if (leads) std::filesystem::create_directories(output);
   const auto checkpoint = newest_checkpoint(output);
-  if (checkpoint) require_same_recipe(*checkpoint, config);
+  if (ranks != nullptr) require_same_checkpoint(checkpoint, config, *ranks);
+  if (checkpoint) require_recipe_of(*checkpoint, config);
 
   at::manual_seed(config.seed);  // for a new model's values
-  const auto task = make_task(config, Rank{});
+  const auto task = make_task(config, rank);
   models::Model& model = task->model();
   model.train();
-  Trainer trainer(*task, config);
+  Trainer trainer(*task, config, ranks);
   Notes notes;
   if (checkpoint) notes = Notes::from_map(trainer.restore(*checkpoint));
 
   const StopSignals stop;
-  Progress progress(config, trainer, notes.seconds, notes.metrics_bytes, progress_stream, live);
-  if (checkpoint) progress.message(fmt::format("going on from {}", checkpoint->string()));
-  if (!config.optimizer.train.empty())
-    progress.message(fmt::format("training {} of {} parameters, those with {} in their names",
-                                 trainer.trained_elements(), count_parameters(model),
-                                 fmt::join(config.optimizer.train, ", ")));
-  const auto save = [&] {
-    notes.metrics_bytes = progress.metrics_bytes();
-    notes.seconds = progress.seconds();
+  std::optional<Progress> progress;
+  if (leads) progress.emplace(config, trainer, notes.seconds, notes.metrics_bytes, progress_stream, live);
+  if (leads && checkpoint) progress->message(fmt::format("going on from {}", checkpoint->string()));
+  if (const int64_t trained = trainer.trained_elements(), all = count_parameters(model); leads && trained < all) {
+    const auto& parts = config.optimizer.train;
+    progress->message(
+        fmt::format("training {} of {} parameters{}", trained, all,
+                    parts.empty() ? "" : fmt::format(", those with {} in their names", fmt::join(parts, ", "))));
+  }
+  const auto save = [&]() -> std::filesystem::path {
+    const auto gathered = trainer.gather();
+    if (!leads) return {};
+    notes.metrics_bytes = progress->metrics_bytes();
+    notes.seconds = progress->seconds();
     return write_checkpoint(output, trainer.steps_done(), [&](const std::filesystem::path& folder) {
-      trainer.save(folder, notes.to_map());
+      trainer.save(folder, gathered, notes.to_map());
       write_text(folder / "config.json", model.config_json());
       write_text(folder / "recipe.json", to_json(config));
     });
@@ -152,27 +162,60 @@ TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool
     return TrainReport{finished, trainer.steps_done(), notes.loss, {}, notes.seconds, folder};
   };
 
+  const auto step = [&] {
+    try {
+      return trainer.step();
+    } catch (const Error& error) {
+      const auto last = newest_checkpoint(output);
+      if (!last) throw;
+      throw Error(error.code(), fmt::format("{}; another run may start from {}, as its model.checkpoint", error.what(),
+                                            last->string()));
+    }
+  };
+
   while (trainer.steps_done() < config.steps) {
-    const auto result = trainer.step();
+    const auto result = step();
     notes.loss = result.loss;
-    progress.step(result);
+    if (leads) progress->step(result);
     const bool last = trainer.steps_done() == config.steps;
-    if (!last && due(config.evaluate_every)) progress.evaluation(task->evaluate());
-    if (last || stop.requested() || due(config.checkpoint_every)) {
+    if (leads && !last && due(config.evaluate_every)) progress->evaluation(task->evaluate());
+    const bool stopped = ranks == nullptr ? stop.requested() : ranks->any(stop.requested());
+    if (last || stopped || due(config.checkpoint_every)) {
       const auto folder = save();
-      if (stop.requested() && !last) return report(false, folder);
+      if (stopped && !last) return report(false, folder);
     }
   }
+  if (!leads) return report(true, {});
 
+  const bool export_model = task->finish(output);
   auto done = report(true, output);
-  round_parameters(model, export_dtype(config));
+  if (export_model) round_parameters(model, export_dtype(config));
   done.measurements = task->evaluate();
-  progress.evaluation(done.measurements);
-  write_safetensors(output / "model.safetensors", named_tensors(model, export_dtype(config)), model.metadata());
+  progress->evaluation(done.measurements);
+  if (export_model)
+    write_safetensors(output / "model.safetensors", named_tensors(model, export_dtype(config)), model.metadata());
   write_text(output / "config.json", model.config_json());
   write_text(output / "recipe.json", to_json(config));
+  for (const auto& [name, text] : task->companion_files()) write_text(output / name, text);
   write_text(output / "card.json", card(config, *task, done));
   return done;
+}
+
+}  // namespace
+
+TrainReport train(const TrainConfig& config, std::ostream& progress_stream, bool live) {
+  if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
+  const auto ranks = join(rendezvous_from_environment());
+  if (!ranks) return run(config, nullptr, progress_stream, live);
+  try {
+    require_same_recipe(config, *ranks);
+    auto report = run(config, ranks.get(), progress_stream, live);
+    ranks->leave();
+    return report;
+  } catch (const std::exception& error) {
+    ranks->report_failure(error.what());
+    throw;
+  }
 }
 
 }  // namespace wkv::zoo

@@ -75,10 +75,16 @@ class WKV_API LanguageModel : public Model {
                                               std::optional<double> logit_penalty = std::nullopt,
                                               const SequenceLayout& layout = {});
 
+  // Gradient checkpointing: training keeps what goes into each block, and computes the rest of it a second time in the
+  // backward pass. The gradients are the same, bit for bit.
+  void set_gradient_checkpointing(bool on) { gradient_checkpointing_ = on; }
+
   // The recipe's groups; every parameter that takes part in training is in one of them.
   virtual std::vector<ParameterGroup> parameter_groups() const = 0;
 
  protected:
+  bool gradient_checkpointing() const { return gradient_checkpointing_; }
+
   // An entry of the model's State, as it is before the first token.
   struct StateEntry {
     std::string name;
@@ -99,6 +105,8 @@ class WKV_API LanguageModel : public Model {
  private:
   std::pair<at::Tensor, State> hidden_of(const at::Tensor& tokens, const State& state, const Sequences& sequences);
   void check_state(const State& state, int64_t rows) const;
+
+  bool gradient_checkpointing_ = false;
 };
 
 }  // namespace wkv::models

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "wkv/export.h"
 
@@ -23,6 +24,14 @@ class WKV_API Model : public torch::nn::Module {
   // The parameters that quantize(format) replaces, by name, and the format of each (see ops::pack_linear). Throws
   // wkv::Error for another format, and for a model without such parameters.
   std::map<std::string, std::string> matrix_formats(const std::string& format) const;
+
+  // Low-rank adaptation, arXiv 2106.09685: the matrices whose names, without ".weight", are or end in one of `targets`
+  // ("att.receptance"; none: all that are inside of blocks) give W x + alpha / rank * B A x, with the new parameters
+  // <name>.lora_A.weight [rank, in], random, and <name>.lora_B.weight [out, rank], zero. All others are frozen. Throws
+  // wkv::Error for a target without a matrix, and for a model that is quantised or adapted already.
+  void add_lora(int64_t rank, double alpha, const std::vector<std::string>& targets = {});
+  // Adds the adapters to their matrices, and removes them.
+  void merge_lora();
 };
 
 }  // namespace wkv::models

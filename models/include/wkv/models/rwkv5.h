@@ -22,6 +22,9 @@ struct RWKV5Options {
   bool gate = true;                // the time mix's output is gated by silu of a projection
   bool per_channel = true;         // decay and bonus for each channel; else one of each a head
   bool exponential_bonus = false;  // the bonus is exp(time_first); else time_faaaa itself
+  // State tuning: att.time_state [H, N, N] is the state with which every sequence starts, and the only parameter that
+  // parameter_groups() has.
+  bool time_state = false;
   bool operator==(const RWKV5Options&) const = default;
 };
 

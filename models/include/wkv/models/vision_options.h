@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace wkv::models {
@@ -40,6 +41,7 @@ struct ClassifierOptions {
   int64_t classes = 1000;  // num_classes; 0: a backbone without a head
   ClassifierHead head = ClassifierHead::fc;
   int64_t hidden = 3072;        // hidden_dims: of the head with two layers
+  std::string preprocessing;    // preprocessing, a key of ours: the pipeline; empty: that of the published models
   bool backbone_prefix = true;  // the trunk's names start with "backbone.", as in the published classifiers
   bool operator==(const ClassifierOptions&) const = default;
 };

@@ -24,7 +24,7 @@ class WKV_API Tokenizer {
   virtual int64_t vocab_size() const = 0;                  // one more than the largest id
   virtual std::optional<int64_t> end_of_text() const = 0;  // the token that ends a document
   // A text as a row of so many tokens, for models that read rows of one length: CLIP's start, the text, cut where it is
-  // too long, the end, zeros. Throws wkv::Error for a tokenizer that knows no such rows.
+  // too long, the end, zeros; of bytes the text and zeros. Throws wkv::Error for a tokenizer that knows no such rows.
   virtual std::vector<int64_t> encode_row(std::string_view text, int64_t context_length) const;
 };
 

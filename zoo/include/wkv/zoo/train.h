@@ -1,4 +1,4 @@
-// Training a language model from a recipe: `wkv train RECIPE.json key=value ...`.
+// Training a model from a recipe: `wkv train RECIPE.json key=value ...`.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -19,11 +19,14 @@ struct TrainConfig {
     bool operator==(const Ranks&) const = default;
   };
   struct Model {
-    // Fine-tuning: the model that this checkpoint holds, of any family of language models, its parameters in fp32. The
-    // keys below say nothing then; config, JSON or the path of a JSON file, is what the shapes can't tell.
-    std::string checkpoint, config;
-    // A new model:
-    std::string family = "rwkv7";  // rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based, transformer
+    // Fine-tuning: the model that this checkpoint holds, its parameters in fp32. The keys below say nothing then.
+    std::string checkpoint;
+    // Upstream's configuration keys: a JSON object, or the path of a JSON file. Of a checkpoint: what the shapes can't
+    // tell. Of a new vision model: all of it.
+    std::string config;
+    // A new model: rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based or transformer, whose sizes the keys
+    // below are; or vrwkv, vrwkv6 or rwkv_clip.
+    std::string family = "rwkv7";
     int64_t layers = 6;
     int64_t width = 192;
     int64_t head_size = 64;    // rwkv5, 6, 7, based, transformer
@@ -34,46 +37,86 @@ struct TrainConfig {
     Ranks ranks;               // rwkv7
     bool operator==(const Model&) const = default;
   };
+  struct Augment {                  // of the images that are trained on; as of torchvision's RandomResizedCrop
+    std::vector<double> crop_area;  // [least, most]: of the image's area; empty: the pipeline's crop
+    std::vector<double> crop_aspect = {3.0 / 4, 4.0 / 3};  // [least, most]: width by height
+    double flip = 0.0;                                     // the probability that left and right are exchanged
+    // vrwkv, vrwkv6: the alpha of mixup (arXiv 1710.09412) and cutmix (arXiv 1905.04899); 0: none. With both, each
+    // image gets one of them.
+    double mixup = 0.0, cutmix = 0.0;
+    bool operator==(const Augment&) const = default;
+  };
   struct Data {
-    std::vector<std::string> files;  // read as one text, in this order
+    // Language models:
+    std::vector<std::string> files;  // read as one text, in this order; or the one .safetensors of `wkv tokenize`
     std::string tokenizer = "bytes";
     double held_out = 0.05;  // this part of the bytes, the last ones, is never trained on
     // shuffled: every window once an epoch, in random order, each from the empty state.
     // consecutive: each row of the batch reads on where it stopped, with its state.
     std::string order = "shuffled";
     double reset = 0.0;  // consecutive: the probability that a row starts a window from the empty state
+    // Images, JPEG and PNG. vrwkv, vrwkv6: folders with a folder a class. rwkv_clip: what the captions' paths are
+    // relative to; held_out_images empty: as images.
+    std::string images, held_out_images;
+    std::vector<std::string> labels;  // the classes in the order of their indices; empty: the folders' names, sorted
+    // rwkv_clip: JSON lists of {"image": path, "caption": [texts]}.
+    std::string captions, held_out_captions;
+    // Of an image's captions one is drawn each time: the probability of its first, second, ..., in proportion; empty:
+    // all alike.
+    std::vector<double> caption_weights;
+    // As in wkv/zoo/image.h. Empty: the checkpoint's own; of a new model mm224 for vrwkv and vrwkv6 of img_size 224,
+    // else vl and the size; for rwkv_clip clip and the size.
+    std::string pipeline;
+    Augment augment;
     bool operator==(const Data&) const = default;
   };
   struct Optimizer {  // AdamW
     double learning_rate = 1e-3;
     double final_learning_rate = 1e-4;
-    std::string decay = "cosine";  // of the learning rate: cosine, linear, exponential
-    int64_t warmup = 10;           // steps, from 1 % of the learning rate
+    // Of the learning rate: cosine, linear, exponential, or one_cycle: PyTorch's OneCycleLR, which warms up from 1/25
+    // and moves beta1 from 0.95 to 0.85 and back.
+    std::string decay = "cosine";
+    int64_t warmup = 10;  // steps, from 1 % of the learning rate
     double beta1 = 0.9;
     double beta2 = 0.99;
     double eps = 1e-18;
     double weight_decay = 0.1;                           // of the parameter groups that are decayed
     double clip = 1.0;                                   // of the gradient's global norm; 0: none
     std::optional<double> logit_penalty = std::nullopt;  // none: the family's recipe
+    double label_smoothing = 0.0;                        // vrwkv, vrwkv6
     std::vector<std::string> train = {};  // only parameters with one of these in their names are trained; none: all
     bool operator==(const Optimizer&) const = default;
+  };
+
+  struct Lora {                             // low-rank adaptation of model.checkpoint, of which nothing else is trained
+    int64_t rank = 0;                       // 0: none
+    double alpha = 16;                      // the adapters' products count alpha / rank times
+    std::vector<std::string> targets = {};  // ends of matrices' names, "att.receptance"; none: all of the blocks
+    bool merge = true;                      // writes the adapted model beside adapter.safetensors
+    bool operator==(const Lora&) const = default;
   };
 
   std::string output;  // folder: checkpoints, metrics, and at the end the model
   uint64_t seed = 1;
   int64_t steps = 1000;
-  int64_t batch = 16;              // sequences
-  int64_t context = 512;           // tokens
+  int64_t batch = 16;              // sequences, images
+  int64_t context = 512;           // tokens; of language models
   int64_t accumulate = 1;          // batches a step
   std::string precision = "fp32";  // of the matrix products: fp32, bf16 (parameters and optimizer stay fp32)
   Model model;
   Data data;
   Optimizer optimizer;
+  Lora lora;
+  // rwkv5, 6, 7: of model.checkpoint only the state that every sequence starts from is trained, att.time_state, from
+  // zeros where the checkpoint has none.
+  bool state_tuning = false;
   // What doesn't change the result, and may differ when a run is continued.
-  int64_t threads = 0;             // 0: torch's choice
-  int64_t log_every = 10;          // steps
-  int64_t evaluate_every = 0;      // steps; 0: at the end only
-  int64_t checkpoint_every = 500;  // steps; 0: at the end only
+  int64_t threads = 0;                  // 0: torch's choice
+  int64_t sequence_ranks = 1;           // ranks that share a sequence, each with consecutive tokens of it
+  bool gradient_checkpointing = false;  // each block is computed twice, which saves memory
+  int64_t log_every = 10;               // steps
+  int64_t evaluate_every = 0;           // steps; 0: at the end only
+  int64_t checkpoint_every = 500;       // steps; 0: at the end only
   std::string export_dtype = "bf16";
 
   bool operator==(const TrainConfig&) const = default;
@@ -95,16 +138,18 @@ struct Measurement {
 struct TrainReport {
   bool finished = false;  // false: stopped by SIGINT or SIGTERM; the same call goes on
   int64_t steps = 0;
-  double final_loss = 0.0;       // of the last step
-  std::vector<Measurement> measurements;   // of the exported weights, when finished
-  double seconds = 0.0;          // of training, over all continuations
-  std::filesystem::path folder;  // the model when finished, else the checkpoint
+  double final_loss = 0.0;                // of the last step
+  std::vector<Measurement> measurements;  // of the exported weights, when finished
+  double seconds = 0.0;                   // of training, over all continuations
+  std::filesystem::path folder;           // the model when finished, else the checkpoint; empty on other ranks than 0
 };
 
 // Trains, going on from the newest checkpoint in config.output where there is one; the result is bit for bit that of
 // one run with the same number of threads. SIGINT or SIGTERM ends it after the step, with a checkpoint. In
-// config.output: checkpoint-STEP/, metrics.jsonl, and at the end model.safetensors, config.json, recipe.json and
-// card.json. progress: where the progress line goes; live: it is a terminal, the line is rewritten in place.
+// config.output: checkpoint-STEP/, metrics.jsonl, and at the end model.safetensors, config.json, recipe.json, card.json
+// and, of a classifier, labels.txt. Where the environment says that this is one rank of several (docs/distributed.md),
+// the same is done by all of them together, and only rank 0 writes. progress: where the progress line goes; live: it is
+// a terminal, the line is rewritten in place.
 WKV_API TrainReport train(const TrainConfig& config, std::ostream& progress, bool live = false);
 
 }  // namespace wkv::zoo

@@ -1,0 +1,100 @@
+#include "train/augmentation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "train/random_bits.h"
+
+namespace wkv::zoo {
+namespace {
+
+// A series of independent numbers from one.
+class Draws {
+ public:
+  Draws(uint64_t bits, uint64_t purpose) : seed_(random_bits(bits, purpose)) {}
+  uint64_t next() { return random_bits(seed_, count_++); }
+  double between(double low, double high) { return low + (high - low) * uniform(next()); }
+  int64_t up_to(int64_t most) {
+    return std::min(static_cast<int64_t>(uniform(next()) * static_cast<double>(most + 1)), most);
+  }
+
+ private:
+  uint64_t seed_, count_ = 0;
+};
+
+enum Purpose : uint64_t { kCrop, kFlip, kMixing };
+
+Interval centred(int64_t size, int64_t length) { return {(size - length) / 2, length}; }
+
+Box largest_central(const std::vector<double>& aspects, int64_t height, int64_t width) {
+  const double h = static_cast<double>(height), w = static_cast<double>(width);
+  const double aspect = std::clamp(w / h, aspects[0], aspects[1]);
+  const int64_t rows = std::clamp<int64_t>(std::llround(w / aspect), 1, height);
+  const int64_t columns = std::clamp<int64_t>(std::llround(h * aspect), 1, width);
+  return {centred(height, rows), centred(width, columns)};
+}
+
+double draw_beta(double alpha, uint64_t bits) {
+  std::mt19937_64 generator(bits);
+  std::gamma_distribution<double> gamma(alpha);
+  const double a = gamma(generator), b = gamma(generator);
+  return a + b > 0 ? a / (a + b) : 1.0;  // both are 0 for an alpha near 0
+}
+
+// The part of `size` around `centre` that a side of this length covers.
+Interval covered(int64_t centre, int64_t length, int64_t size) {
+  const int64_t first = std::max<int64_t>(centre - length / 2, 0);
+  return {first, std::min(centre - length / 2 + length, size) - first};
+}
+
+}  // namespace
+
+Box draw_crop(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {
+  Draws draws(bits, kCrop);
+  const auto& areas = augment.crop_area;
+  const auto& aspects = augment.crop_aspect;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const double area = draws.between(areas[0], areas[1]) * static_cast<double>(height * width);
+    const double aspect = std::exp(draws.between(std::log(aspects[0]), std::log(aspects[1])));
+    const int64_t rows = std::llround(std::sqrt(area / aspect)), columns = std::llround(std::sqrt(area * aspect));
+    if (rows < 1 || columns < 1 || rows > height || columns > width) continue;
+    const int64_t top = draws.up_to(height - rows);
+    return {{top, rows}, {draws.up_to(width - columns), columns}};
+  }
+  return largest_central(aspects, height, width);
+}
+
+bool draw_flip(const TrainConfig::Augment& augment, uint64_t bits) {
+  return Draws(bits, kFlip).between(0, 1) < augment.flip;
+}
+
+Mixing draw_mixing(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {
+  if (augment.mixup == 0 && augment.cutmix == 0) return {};
+  Draws draws(bits, kMixing);
+  const bool cut = augment.mixup == 0 || (augment.cutmix > 0 && draws.between(0, 1) < 0.5);
+  const double share = draw_beta(cut ? augment.cutmix : augment.mixup, draws.next());
+  if (!cut) return {.share = share};
+  const double side = std::sqrt(1 - share);
+  const auto length = [&](int64_t size) { return static_cast<int64_t>(side * static_cast<double>(size)); };
+  const int64_t row = draws.up_to(height - 1), column = draws.up_to(width - 1);
+  const Box box{covered(row, length(height), height), covered(column, length(width), width)};
+  const auto area = static_cast<double>(box.rows.length * box.columns.length);
+  return {.share = 1 - area / static_cast<double>(height * width), .cut = true, .box = box};
+}
+
+RgbImage cut_out(const RgbImage& image, const Box& box) {
+  RgbImage part(box.rows.length, box.columns.length);
+  for (int64_t y = 0; y < part.height; ++y)
+    std::copy_n(image.row(box.rows.first + y) + 3 * box.columns.first, 3 * part.width, part.row(y));
+  return part;
+}
+
+void flip_horizontally(Planes& planes) {
+  for (int64_t line = 0; line < 3 * planes.height; ++line) {
+    uint8_t* row = planes.values.get() + line * planes.width;
+    std::reverse(row, row + planes.width);
+  }
+}
+
+}  // namespace wkv::zoo
