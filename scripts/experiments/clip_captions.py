@@ -2,6 +2,7 @@
 model, in which only the captions' weights change."""
 
 import json
+from pathlib import Path
 
 from train_program import ROOT, card, train
 
@@ -9,9 +10,10 @@ from experiments.runs import digest_of
 from experiments.tables import conditions_line, grouped, markdown_table, mean_and_spread, results_of
 
 RECIPE = ROOT / "examples/train/emoji_clip.json"
-PATHS = ("images", "held_out_images", "captions", "held_out_captions")  # keys of the recipe, relative to the data
+PATHS = {"images", "captions", "held_out_captions"}  # of the recipe, in the folder emoji
 SEEDS = range(3)
-CAPTIONS = {"one caption": [1.0], "diverse captions": []}  # the weights; none: all captions alike
+# Weights of an emoji's name, its keywords, and a sentence of both.
+CAPTIONS = {"one caption": [1, 0, 0], "diverse captions": [1, 1, 1]}
 
 
 def configs(quick):
@@ -26,12 +28,14 @@ def configs(quick):
 def measure(config, settings):
     folder = settings.options["data"]
     if folder is None:
-        raise ValueError("clip-captions: --data FOLDER is missing: the rendered emoji and their captions")
+        raise ValueError("clip-captions: --data FOLDER is missing: the folder that scripts/render_emoji wrote")
     recipe = json.loads(RECIPE.read_text())
-    data = {key: str(folder / value) if key in PATHS else value for key, value in recipe["data"].items()}
+    for key in PATHS & recipe["data"].keys():
+        recipe["data"][key] = str(folder / Path(recipe["data"][key]).relative_to("emoji"))
+    recipe["data"]["caption_weights"] = config["weights"]
     recipe |= {"output": str(settings.scratch / f"clip-captions-{digest_of(config)}"), "seed": config["seed"] + 1}
-    recipe |= {key: config[key] for key in ("steps", "batch") if key in config}
-    recipe["data"] = {**data, "caption_weights": config["weights"]}
+    if "steps" in config:
+        recipe |= {"steps": config["steps"], "batch": config["batch"], "optimizer": {"warmup": 1}}
     written = card(train(recipe, threads=settings.threads))
     return {name: value for name, value in written.items() if name.startswith("held_out_")}
 

@@ -16,7 +16,7 @@ from experiments.runs import digest_of
 from experiments.tables import conditions_line, markdown_table
 
 NAMES = {
-    "transformer": "attention, KV cache",
+    "transformer": "attention",
     "based": "BASED",
     "rwkv4": "RWKV-4",
     "rwkv5": "RWKV-5",
@@ -71,7 +71,7 @@ def report(lines, quick=False):
             "Reading, tokens/s of the part since the length before:",
             table(lines, "prompt_tokens_per_second", 0),
             "The state or cache, MiB:",
-            table(lines, "state_mib", 1),
+            table(lines, "state_mib", 2),
             "Highest memory beside the model, MiB:",
             table(lines, "memory_mib", 0),
             conditions_line(lines),

@@ -131,7 +131,7 @@ def needed_config(folder):
         shutil.copy(folder / "model.safetensors", alone)
         try:
             same = run_model(Path(alone, "model.safetensors"), PROMPT.encode())[0].equal(run_model(folder, PROMPT.encode())[0])
-        except RuntimeError:
+        except (RuntimeError, ValueError):
             same = False
     return {} if same else json.loads((folder / "config.json").read_text())
 

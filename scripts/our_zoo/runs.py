@@ -137,26 +137,35 @@ def say(text):
 def do_runs(families, folder: Path, text: Path, program, workers):
     """Does every run that is not finished and that no other process is at, `workers` at a time. Returns those that failed."""
     folder.mkdir(parents=True, exist_ok=True)
-    results, active, not_ours, failed = ResultsFile(folder / "results.jsonl"), [], [], []
+    results, active, failed = ResultsFile(folder / "results.jsonl"), [], []
+
+    def fail(run):
+        failed.append(run)
+        say(f"{run.name} failed: {folder / run.name / 'log.txt'}")
+
     try:
         while True:
             finished = by_run(results.lines())
-            busy = [*not_ours, *failed, *(training.run for training in active)]
-            for run in [run for run in ready_runs(families, finished) if run not in busy][: workers - len(active)]:
-                if not results.claim(asdict(run)):
-                    not_ours.append(run)
+            busy = [*failed, *(training.run for training in active)]
+            for run in [run for run in ready_runs(families, finished) if run not in busy]:
+                if len(active) == workers:
+                    break
+                # Another process may be at it, or have finished it just now.
+                if not results.claim(asdict(run)) or run in by_run(results.lines()):
                     continue
-                base = base_of(run, finished)
-                active.append(Training(run, program, folder / run.name, text, base and folder / base.name))
                 say(run.name)
-            if not active and set(ready_runs(families, by_run(results.lines()))) <= {*not_ours, *failed}:
+                base = base_of(run, finished)
+                try:
+                    active.append(Training(run, program, folder / run.name, text, base and folder / base.name))
+                except subprocess.CalledProcessError:
+                    fail(run)
+            if not active and by_run(results.lines()).keys() == finished.keys():
                 return failed
             time.sleep(POLL_SECONDS)
             for training in [training for training in active if training.process.poll() is not None]:
                 active.remove(training)
                 if (line := training.line()) is None:
-                    failed.append(training.run)
-                    say(f"{training.run.name} failed: {training.folder / 'log.txt'}")
+                    fail(training.run)
                 else:
                     results.append(line)
                     say(f"{training.run.name}: {line['result']['held_out_bits_per_byte']:.4f} bits per byte")

@@ -47,17 +47,28 @@ def random_text(path: Path, letters: int) -> Path:
 
 
 def new_model(folder: Path, model: dict, seed=1, dtype="fp32") -> Path:
-    """A model with its family's initial values, made by one step of a rate that changes nothing."""
-    with tempfile.TemporaryDirectory() as scratch:
+    """A model with its family's initial values, made by one step of a rate that changes nothing. Several processes may
+    make the same one."""
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        text, made = random_text(Path(scratch, "text.txt"), 4096), Path(scratch, "model")
         recipe = {
-            "output": str(folder),
+            "output": str(made),
             "seed": seed,
             "steps": 1,
             "batch": 1,
             "context": 32,
             "model": model,
-            "data": {"files": [str(random_text(Path(scratch, "text.txt"), 4096))], "tokenizer": "bytes"},
+            "data": {"files": [str(text)], "tokenizer": "bytes"},
             "optimizer": {"learning_rate": 1e-30, "final_learning_rate": 1e-30, "weight_decay": 0},
             "export_dtype": dtype,
         }
-        return train(recipe)
+        train(recipe)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
+    return folder

@@ -91,6 +91,13 @@ def test_a_font_without_a_character_is_left_out(fonts):
     assert unusable(fonts[0].path, "A\U00013000") == "has no \U00013000"
 
 
+def test_no_family_of_fonts_is_on_both_sides(fonts):
+    sides = {}
+    for font in fonts:
+        sides.setdefault(font.family, set()).add(font.package.kin)
+    assert len(sides) > 1 and all(len(kin) == 1 for kin in sides.values())
+
+
 def test_packages_of_one_design_are_on_one_side(scripts):
     from rendering.common import is_held_out
     from rendering.packages import font_packages
@@ -132,7 +139,7 @@ def test_captions_are_name_keywords_and_description(scripts):
 
 def test_no_caption_is_longer_than_a_text_of_bytes(scripts):
     captions = scripts["render_emoji"]["captions"]("a name of a certain length", [f"keyword {i}" for i in range(20)])
-    assert max(len(caption.encode()) for caption in captions) <= 76
+    assert max(len(caption.encode()) for caption in captions) <= 77 - len("a photo of ")
     assert captions[1].startswith("keyword 0, keyword 1")
 
 

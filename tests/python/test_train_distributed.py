@@ -32,7 +32,10 @@ def recipe(text, tmp_path):
             "checkpoint_every": 0, "export_dtype": "fp32", "threads": 1,
             "model": {"family": "rwkv7", "layers": 2, "width": 32, "head_size": 16, **dict(model)},
             "data": {"files": [str(text)], **dict(data)},
-            "optimizer": {"learning_rate": 1e-2, "final_learning_rate": 1e-2, "warmup": 0, **dict(optimizer)},
+            # eps: where a gradient is rounding alone, so would be AdamW's step.
+            "optimizer": {
+                "learning_rate": 1e-2, "final_learning_rate": 1e-2, "warmup": 0, "eps": 1e-4, **dict(optimizer)
+            },
             **settings,
         }
         path = tmp_path / f"{name}.json"
@@ -124,9 +127,9 @@ def test_a_run_goes_on_with_another_number_of_ranks(recipe, tmp_path):
     assert all(found[name].shape == expected[name].shape for name in expected)
 
 
-@pytest.mark.parametrize("family", ["rwkv4", "rwkv7", "rrwkv", "based"])
+@pytest.mark.parametrize("family", ["rwkv4", "rwkv5", "rwkv6", "rwkv7", "rrwkv"])
 def test_ranks_that_share_sequences_train_as_one(recipe, family, tmp_path):
-    model = {"family": family, "interval": 4} if family == "rrwkv" else {"family": family}
+    model = {"family": family, **({"interval": 4} if family == "rrwkv" else {})}
     path = recipe(model=model, data={"order": "consecutive"}, steps=3)
     one = train(1, path, tmp_path / "1")
     two = train(2, path, tmp_path / "2", "sequence_ranks=2")
@@ -135,7 +138,7 @@ def test_ranks_that_share_sequences_train_as_one(recipe, family, tmp_path):
 
 def test_four_ranks_share_batches_and_sequences(recipe, tmp_path):
     path = recipe(steps=3)
-    assert train(4, path, tmp_path / "4", "sequence_ranks=2") == pytest.approx(train(1, path, tmp_path / "1"), rel=1e-4)
+    assert train(4, path, tmp_path / "4", "sequence_ranks=2") == pytest.approx(train(1, path, tmp_path / "1"), rel=1e-3)
 
 
 def test_torchrun_starts_the_ranks(recipe, tmp_path):
@@ -207,6 +210,7 @@ def test_ranks_with_different_recipes_are_refused(recipe):
         (["batch=3"], "batch must be divisible by the 2 ranks that share it, got 3"),
         (["sequence_ranks=3", "context=18"], "sequence_ranks must divide the number of ranks, 2 (WORLD_SIZE), got 3"),
         (["model.family=transformer", "sequence_ranks=2"], "grows with every token"),
+        (["model.family=based", "model.layers=3", "sequence_ranks=2"], "the gradients of its state don't all come back"),
     ],
 )
 def test_what_ranks_can_not_divide_is_refused(recipe, overrides, message):

@@ -12,7 +12,7 @@ from test_cards import SCHEMA, violations
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from experiments.runs import read_results  # noqa: E402
-from our_zoo import publish  # noqa: E402
+from our_zoo import publish, runs  # noqa: E402
 from our_zoo.runs import FAMILIES, LEARNING_RATES, TUNES, Run, by_run, do_runs, full_run, ready_runs  # noqa: E402
 
 PROGRAM = Path(os.environ.get("WKV_PROGRAM", ROOT / "build/bin/wkv"))
@@ -179,3 +179,45 @@ def test_a_row_has_the_mean_and_the_spread_of_the_seeds():
     finished[runs[0]]["result"]["parameters"] = 1883360
     row = publish.row("rwkv4", runs, finished, 16000, (9000.4, 1200.0))
     assert row == "| `rwkv4` | 1.7300 (1.7000 to 1.7700) | 0.002 of 0.001, 0.002, 0.004 | 1,883,360 | 16,000 bytes | 9,000 | 1,200 |\n"
+
+
+@pytest.fixture
+def small_zoo(tmp_path, monkeypatch):
+    """The real program on recipes of two steps: a family, the one that starts from it, and one that needs its configuration."""
+    if not PROGRAM.exists():
+        pytest.skip(f"{PROGRAM} is missing")
+    families = ["rwkv4", "multi_temporal_rwkv", "transformer"]
+    (tmp_path / "recipes").mkdir()
+    for family in families:
+        recipe = json.loads((ROOT / f"examples/train/kjv_{family}.json").read_text())
+        recipe |= {"steps": 8, "batch": 2, "context": 16, "evaluate_every": 0}
+        (tmp_path / f"recipes/kjv_{family}.json").write_text(json.dumps(recipe))
+    for module in (runs, publish):
+        monkeypatch.setattr(module, "RECIPES", tmp_path / "recipes")
+        monkeypatch.setattr(module, "SEEDS", [1])
+    monkeypatch.setattr(runs, "LEARNING_RATES_OF", dict.fromkeys(families, [1e-3]))
+    monkeypatch.setattr(publish, "ROUNDS", 1)
+    text = tmp_path / "kjv.txt"
+    text.write_text("In the beginning God created the heaven and the earth.\n" * 100)
+    assert do_runs(families, tmp_path / "runs", text, PROGRAM, 1) == []
+    return tmp_path
+
+
+@pytest.mark.full
+def test_all_of_it_in_small(small_zoo, monkeypatch, capsys):
+    page = small_zoo / "our_models.md"
+    page.write_text("before\n<!-- our models -->\nold\n<!-- /our models -->\nbehind\n")
+    monkeypatch.setattr(publish, "PAGE", page)
+    publish.report(small_zoo / "runs", small_zoo / "kjv.txt", PROGRAM, write=True)
+    assert page.read_text().count("\n| `") == 3
+    assert page.read_text().startswith("before\n") and page.read_text().endswith("<!-- /our models -->\nbehind\n")
+
+    monkeypatch.setattr(publish, "ROOT", small_zoo)
+    for folder in ("embedded", "cards"):
+        (small_zoo / "zoo" / folder).mkdir(parents=True)
+    publish.install("transformer", small_zoo / "runs", small_zoo / "kjv.txt")
+    card = json.loads((small_zoo / "zoo/cards/kjv-transformer.json").read_text())
+    assert list(violations(card, SCHEMA["$defs"]["model"], "card")) == []
+    assert card["config"]["num_attention_heads"] == 5
+    assert len(card["check"]["logits"]) == 5
+    assert (small_zoo / "zoo/embedded/kjv-transformer.safetensors").stat().st_size < 4e6

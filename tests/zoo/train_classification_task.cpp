@@ -85,7 +85,7 @@ TEST_F(ClassificationTraining, continued_is_bit_for_bit_the_run_that_never_stopp
   Trainer first_trainer(*first, config);
   for (int i = 0; i < 4; ++i) first_trainer.step();
   std::filesystem::create_directories(folder_ / "checkpoint");
-  first_trainer.save(folder_ / "checkpoint", {});
+  first_trainer.save(folder_ / "checkpoint", first_trainer.gather(), {});
 
   const auto second = make(/*model_seed=*/9);
   Trainer second_trainer(*second, config);

@@ -45,7 +45,7 @@ double nats_of(models::LanguageModel& model, const at::Tensor& tokens, int64_t i
 
 TEST(TrainEvaluate, a_model_whose_state_grows_sees_one_context_at_most_and_half_of_one_at_least) {
   at::manual_seed(0);
-  const models::Transformer model({.layers = 1, .width = 16, .head_size = 8, .vocab = 256});
+  models::Transformer model(models::TransformerOptions{.layers = 1, .width = 16, .head_size = 8, .vocab = 256});
   for (const auto& parameter : model->parameters()) parameter.set_data(at::randn_like(parameter));
   const auto data = random_bytes(100, 21);
   const auto tokens = at::cat({data.train, data.held_out}).to(at::kLong);

@@ -2,16 +2,17 @@
 // older ones serve PyTorch's newer library.
 #include "train/gloo_group.h"
 
+#include <fmt/format.h>
+
 #include "wkv/error.h"
 
 #ifdef USE_C10D_GLOO
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <torch/csrc/distributed/c10d/GroupRegistry.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -265,8 +266,6 @@ std::unique_ptr<ProcessGroup> join_gloo(const Rendezvous& rendezvous) {
 }  // namespace wkv::zoo
 
 #else
-
-#include <fmt/format.h>
 
 namespace wkv::zoo {
 

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <atomic>
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "core/parallel.h"

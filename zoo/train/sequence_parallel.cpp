@@ -107,7 +107,10 @@ at::Tensor StateRelay::send(const models::State& state) {
 }
 
 void StateRelay::carry_over(models::State& states) {
-  if (last()) send_tensors(tensors_of(states), 0);
+  if (last()) {
+    send_tensors(tensors_of(states), 0);
+    settle();  // a run may end here
+  }
   if (!first()) return;
   auto tensors = receive_tensors(tensors_of(states), count_ - 1);
   for (size_t i = 0; i < tensors.size(); ++i) states.entries[i].tensor = tensors[i];

@@ -16,23 +16,10 @@ namespace wkv::zoo {
 namespace {
 
 // Keys that only some tasks read.
-const std::vector<std::string> kOfText = {"data.files",
-                                          "data.held_out",
-                                          "data.order",
-                                          "data.reset",
-                                          "context",
-                                          "optimizer.logit_penalty",
-                                          "model.layers",
-                                          "model.width",
-                                          "model.head_size",
-                                          "model.ffn_width",
-                                          "model.vocab",
-                                          "model.perspectives",
-                                          "model.interval",
-                                          "model.ranks.",
-                                          "lora.",
-                                          "state_tuning",
-                                          "gradient_checkpointing"};
+const std::vector<std::string> kOfText = {
+    "data.files",     "data.held_out", "data.order",      "data.reset",      "context",      "optimizer.logit_penalty",
+    "model.layers",   "model.width",   "model.head_size", "model.ffn_width", "model.vocab",  "model.perspectives",
+    "model.interval", "model.ranks.",  "sequence_ranks",  "lora.",           "state_tuning", "gradient_checkpointing"};
 const std::vector<std::string> kOfImages = {"data.images", "data.held_out_images", "data.pipeline", "data.augment."};
 const std::vector<std::string> kOfClasses = {"data.labels", "data.augment.mixup", "data.augment.cutmix",
                                              "optimizer.label_smoothing"};

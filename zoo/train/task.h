@@ -67,7 +67,7 @@ class Task {
 };
 
 // The task of the recipe's model: a new one, or that of a checkpoint. Throws wkv::Error.
-std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank);
+WKV_API std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank);
 
 // The model of a checkpoint, its parameters in fp32; refuses what is quantised. With states to tune where that is
 // asked for.
