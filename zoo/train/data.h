@@ -51,6 +51,6 @@ class WKV_API BatchPlan {
 };
 
 // int64 [rows, context + 1]
-at::Tensor gather_windows(const at::Tensor& tokens, const std::vector<int64_t>& starts, int64_t context);
+WKV_API at::Tensor gather_windows(const at::Tensor& tokens, const std::vector<int64_t>& starts, int64_t context);
 
 }  // namespace wkv::zoo
