@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FAMILY_PAGES = sorted((ROOT / "docs/families").glob("*.md"))
-PAGES = [*FAMILY_PAGES, *(ROOT / f"docs/{name}.md" for name in ("zoo", "training", "adding"))]
+PAGES = [*FAMILY_PAGES, *(ROOT / f"docs/{name}.md" for name in ("zoo", "training", "distributed", "our_models", "adding"))]
 FAMILIES = re.findall(r'const Family \w+ = \{"(\w+)"', "".join(p.read_text() for p in (ROOT / "zoo/mapping").glob("*.cpp")))
 SECTIONS = ["Run", "Fine-tune", "Checkpoints", "What was checked", "Traps", "Cite"]
 

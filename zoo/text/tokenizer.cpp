@@ -8,7 +8,8 @@
 namespace wkv::zoo {
 
 std::vector<int64_t> Tokenizer::encode_row(std::string_view, int64_t) const {
-  throw Error(ErrorCode::invalid_argument, fmt::format("tokenizer {}: makes no rows of one length; clip and bytes do", name()));
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("tokenizer {}: makes no rows of one length; clip and bytes do", name()));
 }
 
 }  // namespace wkv::zoo

@@ -167,7 +167,7 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
       return trainer.step();
     } catch (const Error& error) {
       const auto last = newest_checkpoint(output);
-      if (!last) throw;
+      if (!last || error.code() != ErrorCode::invalid_argument) throw;  // a rank that is gone says what to do itself
       throw Error(error.code(), fmt::format("{}; another run may start from {}, as its model.checkpoint", error.what(),
                                             last->string()));
     }
