@@ -42,8 +42,9 @@ def test_rows_of_tokens(tokenizer):
     row = tokenizer.encode("a photo of a cat.", context_length=77)
     tokens = tokenizer.encode("a photo of a cat.")
     assert row == [49406, *tokens, 49407] + [0] * (75 - len(tokens))
+    assert wkv.tokenizer("bytes").encode("ab", context_length=4) == [97, 98, 0, 0]
     with pytest.raises(ValueError):
-        wkv.tokenizer("bytes").encode("a", context_length=77)
+        tokenizer.encode("a", context_length=0)
 
 
 def test_embeddings_are_the_features(clip, tokenizer):
