@@ -136,6 +136,11 @@ def needed_config(folder):
     return {} if same else json.loads((folder / "config.json").read_text())
 
 
+def name_of(family):
+    """In the catalogue; 1m: parameters, beside kjv-rwkv7, which has 1.9 million."""
+    return f"kjv-1m-{family.replace('_', '-')}"
+
+
 def card(family, run, line, text, config, logits):
     """As the schema in zoo/cards/schema has it."""
     result, recipe, bits = line["result"], line["result"]["recipe"], line["result"]["held_out_bits_per_byte"]
@@ -143,12 +148,12 @@ def card(family, run, line, text, config, logits):
     start = f", from this project's {TUNES[family]} of the same text" if family in TUNES else ""
     notes = "Models of all families were trained under equal conditions, to be compared: docs/our_models.md. So few tokens teach little: "
     return {
-        "name": f"kjv-{family.replace('_', '-')}",
+        "name": name_of(family),
         "aliases": [],
         "description": f"Byte-level {family}, trained by this project on the King James Bible{start}",
         "family": family,
         "task": "text-generation",
-        "source": {"embedded": f"kjv-{family.replace('_', '-')}.safetensors"},
+        "source": {"embedded": f"{name_of(family)}.safetensors"},
         "files": [],
         "container": "safetensors",
         "parameters": result["parameters"],
@@ -191,7 +196,7 @@ def install(family, folder, text):
     made = card(family, best, finished[best], text, needed_config(model), largest_logits(model))
     made["recipe"] = {**made["recipe"], "output": made["name"], "data": {**made["recipe"]["data"], "files": ["kjv.txt"]}}
     if family in TUNES:
-        start = f"kjv-{TUNES[family]}, converted"
+        start = f"{name_of(TUNES[family])}, converted"
         made["recipe"]["model"] = {**made["recipe"]["model"], "checkpoint": start}
     shutil.copyfile(model / "model.safetensors", ROOT / "zoo/embedded" / f"{made['name']}.safetensors")
     (ROOT / "zoo/cards" / f"{made['name']}.json").write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
