@@ -137,6 +137,13 @@ TEST_P(TrainFamily, learns_and_leaves_a_model_that_loads) {
   EXPECT_EQ(load_language_model(config.output)->family(), GetParam());
 }
 
+TEST(Train, an_rwkv7_of_one_layer_loads) {
+  TrainConfig config = tiny_run("one_layer");
+  config.model.layers = 1;
+  run(config);
+  EXPECT_EQ(load_language_model(config.output)->family(), "rwkv7");
+}
+
 TEST(Train, a_model_whose_state_grows_reads_no_text_on_and_on) {
   TrainConfig config = tiny_run("growing");
   config.model.family = "transformer";

@@ -48,7 +48,11 @@ std::shared_ptr<models::Model> build_rwkv7(const Checkpoint& file, Config& confi
   Config ranks = config.section("lora");
   ranks.expect("w", o.ranks.decay);
   ranks.expect("a", o.ranks.in_context_rate);
-  ranks.expect("v", o.ranks.value_residual);
+  if (o.ranks.value_residual > 0) {
+    ranks.expect("v", o.ranks.value_residual);
+  } else {
+    ranks.accept("v");  // one layer has no residual of values
+  }
   ranks.expect("g", o.ranks.gate);
   o.ln_x_eps = config.number("ln_x_eps", o.ln_x_eps);
   o.time_state = has_time_state(file, config, o.layers);

@@ -87,9 +87,6 @@ LanguageTask::LanguageTask(std::shared_ptr<models::LanguageModel> model, TextDat
                               consecutive ? "data.order" : "sequence_ranks", model_->family(), entry.name,
                               consecutive ? "can't read on and on, only shuffled windows" : "can't be handed on"));
   }
-  if (in_parts && model_->family() == "based")
-    throw Error(ErrorCode::invalid_argument,
-                "sequence_ranks must be 1 for based: the gradients of its state don't all come back");
   if (in_parts) relay_.emplace(*rank.sequence.ranks, rank.sequence.index, rank.sequence.count, state);
 }
 

@@ -25,11 +25,11 @@ using torch::autograd::variable_list;
 
 constexpr const char* kRelay = "relay";
 
-// What arrived, whose gradients are sent back.
+// What arrived, whose gradients are sent back. A TensorList: of a std::vector's tensors torch takes no notice.
 struct ReceivedState : torch::autograd::Function<ReceivedState> {
-  static variable_list forward(AutogradContext* context, const variable_list& state, StateRelay* relay) {
+  static variable_list forward(AutogradContext* context, at::TensorList state, StateRelay* relay) {
     context->saved_data[kRelay] = reinterpret_cast<int64_t>(relay);
-    return state;
+    return state.vec();
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     auto* relay = reinterpret_cast<StateRelay*>(context->saved_data[kRelay].toInt());
@@ -42,7 +42,7 @@ struct ReceivedState : torch::autograd::Function<ReceivedState> {
 
 // What was sent, to a zero; its gradients are received.
 struct SentState : torch::autograd::Function<SentState> {
-  static at::Tensor forward(AutogradContext* context, const variable_list& state, StateRelay* relay) {
+  static at::Tensor forward(AutogradContext* context, at::TensorList state, StateRelay* relay) {
     context->saved_data[kRelay] = reinterpret_cast<int64_t>(relay);
     return at::zeros({}, state.front().options());
   }
@@ -92,7 +92,8 @@ models::State StateRelay::receive() {
   Tensors tensors = receive_tensors(like_tensors_, index_ - 1);
   for (auto& tensor : tensors)
     if (tensor.is_floating_point()) tensor.requires_grad_();
-  auto with_gradient = ReceivedState::apply(floats(tensors), this);
+  const Tensors received = floats(tensors);
+  auto with_gradient = ReceivedState::apply(at::TensorList(received), this);
   models::State state = like_;
   size_t next = 0;
   for (size_t i = 0; i < tensors.size(); ++i)
@@ -103,7 +104,8 @@ models::State StateRelay::receive() {
 at::Tensor StateRelay::send(const models::State& state) {
   const auto tensors = tensors_of(state);
   send_tensors(tensors, index_ + 1);
-  return SentState::apply(floats(tensors), this);
+  const Tensors sent = floats(tensors);
+  return SentState::apply(at::TensorList(sent), this);
 }
 
 void StateRelay::carry_over(models::State& states) {
