@@ -112,13 +112,8 @@ bool is_norm_or_bias(const std::string& name) {
 
 ClassificationTask::ClassificationTask(std::shared_ptr<models::VisionModel> model, ClassificationData data,
                                        const TrainConfig& config, const Rank& rank)
-    : model_(std::move(model)),
-      data_(std::move(data)),
-      config_(config),
-      plan_(data_.train.images.size(), config),
-      first_row_(rank.index * config.batch / rank.count),
-      rows_(config.batch / rank.count) {
-  if (mixes() && rows_ % 2 != 0)
+    : ImageTask(data.train.images.size(), config, rank), model_(std::move(model)), data_(std::move(data)) {
+  if (mixes() && rows() % 2 != 0)
     refuse_data(fmt::format("batch: mixup and cutmix join pairs of images, so it must be a multiple of {}, got {}",
                             2 * rank.count, config.batch));
 }
@@ -134,7 +129,7 @@ at::Tensor ClassificationTask::loss(int64_t index) {
   const auto& augment = config_.data.augment;
   std::vector<int64_t> files, labels;
   std::vector<uint64_t> bits;
-  for (const auto& sample : plan_.rows(index, first_row_, rows_)) {
+  for (const auto& sample : samples(index)) {
     files.push_back(sample.image);
     labels.push_back(data_.train.labels[static_cast<size_t>(sample.image)]);
     bits.push_back(sample.bits);
@@ -152,7 +147,7 @@ at::Tensor ClassificationTask::loss(int64_t index) {
   const at::Tensor partners = exchanged(images);
   const int64_t side = data_.train.images.side();
   std::vector<double> shares;
-  for (int64_t row = 0; row < rows_; ++row) {
+  for (int64_t row = 0; row < rows(); ++row) {
     const auto mixing = draw_mixing(augment, bits[static_cast<size_t>(row)], side, side);
     const auto part = [&](const at::Tensor& rows) {
       return rows[row]
@@ -184,8 +179,6 @@ std::vector<Measurement> ClassificationTask::evaluate() {
   if (model_->classes() >= 5) measurements.push_back({"held_out_top5_accuracy", score.top5});
   return measurements;
 }
-
-std::string ClassificationTask::describe(double loss) const { return fmt::format("loss {:.4f}", loss); }
 
 nlohmann::ordered_json ClassificationTask::data_card() const {
   nlohmann::ordered_json card{

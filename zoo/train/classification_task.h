@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "train/image_data.h"
-#include "train/task.h"
+#include "train/image_task.h"
 #include "wkv/models/vision_model.h"
 
 namespace wkv::zoo {
@@ -22,7 +21,7 @@ struct ClassificationData {
   std::optional<LabelledFiles> held_out;
 };
 
-class WKV_API ClassificationTask : public Task {
+class WKV_API ClassificationTask : public ImageTask {
  public:
   ClassificationTask(std::shared_ptr<models::VisionModel> model, ClassificationData data, const TrainConfig& config,
                      const Rank& rank = {});
@@ -33,10 +32,6 @@ class WKV_API ClassificationTask : public Task {
   at::Tensor loss(int64_t index) override;
   // held_out_loss, held_out_accuracy and, of five classes or more, held_out_top5_accuracy.
   std::vector<Measurement> evaluate() override;
-  const char* unit() const override { return "images"; }
-  int64_t units_per_batch() const override { return config_.batch; }
-  double epochs(int64_t batches) const override { return plan_.epochs(batches); }
-  std::string describe(double loss) const override;
   nlohmann::ordered_json data_card() const override;
   std::map<std::string, std::string> companion_files() const override;  // labels.txt
 
@@ -45,9 +40,6 @@ class WKV_API ClassificationTask : public Task {
 
   std::shared_ptr<models::VisionModel> model_;
   ClassificationData data_;
-  TrainConfig config_;
-  SamplePlan plan_;
-  int64_t first_row_, rows_;
 };
 
 std::unique_ptr<Task> make_classification_task(const TrainConfig& config, const Rank& rank);

@@ -42,13 +42,7 @@ at::Tensor token_rows(const Tokenizer& tokenizer, const std::vector<std::string>
 
 ContrastiveTask::ContrastiveTask(std::shared_ptr<models::RWKVCLIPImpl> model, ContrastiveData data,
                                  const TrainConfig& config, const Rank& rank)
-    : model_(std::move(model)),
-      data_(std::move(data)),
-      config_(config),
-      plan_(data_.train.images.size(), config),
-      first_row_(rank.index * config.batch / rank.count),
-      rows_(config.batch / rank.count),
-      group_(rank.group) {}
+    : ImageTask(data.train.images.size(), config, rank), model_(std::move(model)), data_(std::move(data)) {}
 
 std::vector<models::ParameterGroup> ContrastiveTask::parameter_groups() const {
   models::ParameterGroup all{.names = {}, .weight_decay = true};
@@ -60,7 +54,7 @@ at::Tensor ContrastiveTask::loss(int64_t index) {
   std::vector<int64_t> files;
   std::vector<uint64_t> bits;
   std::vector<std::string> texts;
-  for (const auto& sample : plan_.rows(index, first_row_, rows_)) {
+  for (const auto& sample : samples(index)) {
     files.push_back(sample.image);
     bits.push_back(sample.bits);
     const auto& captions = data_.train.captions[static_cast<size_t>(sample.image)];
@@ -70,7 +64,7 @@ at::Tensor ContrastiveTask::loss(int64_t index) {
   const at::Tensor images = data_.train.images.read(files, config_.data.augment, bits);
   const auto output = model_->forward(images, token_rows(*data_.tokenizer, texts, model_->options().context));
   const c10::impl::ExcludeDispatchKeyGuard in_fp32(c10::DispatchKey::AutocastCPU);  // cosines, times up to 100
-  return models::contrastive_loss(output.image_features, output.text_features, output.logit_scale, group_);
+  return models::contrastive_loss(output.image_features, output.text_features, output.logit_scale, rank_.group);
 }
 
 void ContrastiveTask::constrain_parameters() {
@@ -113,8 +107,6 @@ std::vector<Measurement> ContrastiveTask::evaluate() {
   add("zero_shot_chance", 1.0 / static_cast<double>(distinct.size()));
   return measurements;
 }
-
-std::string ContrastiveTask::describe(double loss) const { return fmt::format("loss {:.4f}", loss); }
 
 nlohmann::ordered_json ContrastiveTask::data_card() const {
   nlohmann::ordered_json card{{"pipeline", model_->preprocessing()},

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "train/caption_data.h"
-#include "train/task.h"
+#include "train/image_task.h"
 #include "wkv/models/contrastive_loss.h"
 #include "wkv/models/rwkv_clip.h"
 #include "wkv/zoo/tokenizer.h"
@@ -19,7 +19,7 @@ struct ContrastiveData {
   std::optional<CaptionedFiles> held_out;
 };
 
-class WKV_API ContrastiveTask : public Task {
+class WKV_API ContrastiveTask : public ImageTask {
  public:
   ContrastiveTask(std::shared_ptr<models::RWKVCLIPImpl> model, ContrastiveData data, const TrainConfig& config,
                   const Rank& rank = {});
@@ -31,19 +31,11 @@ class WKV_API ContrastiveTask : public Task {
   // By the held-out images' first captions: held_out_image_to_text_recall_at_1, ..._at_5, the same of text_to_image,
   // and held_out_zero_shot_accuracy, of images among all different captions, beside held_out_zero_shot_chance.
   std::vector<Measurement> evaluate() override;
-  const char* unit() const override { return "images"; }
-  int64_t units_per_batch() const override { return config_.batch; }
-  double epochs(int64_t batches) const override { return plan_.epochs(batches); }
-  std::string describe(double loss) const override;
   nlohmann::ordered_json data_card() const override;
 
  private:
   std::shared_ptr<models::RWKVCLIPImpl> model_;
   ContrastiveData data_;
-  TrainConfig config_;
-  SamplePlan plan_;
-  int64_t first_row_, rows_;
-  std::optional<models::ProcessGroup> group_;  // whose processes' rows are compared too
 };
 
 std::unique_ptr<Task> make_contrastive_task(const TrainConfig& config, const Rank& rank);

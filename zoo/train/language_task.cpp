@@ -74,8 +74,8 @@ LanguageTask::LanguageTask(std::shared_ptr<models::LanguageModel> model, TextDat
       config_(config),
       plan_(data_.train.numel(), config),
       rank_(rank),
-      first_row_(rank.index * config.batch / rank.count),
-      rows_(config.batch / rank.count) {
+      first_row_(rank.first_row(config.batch)),
+      rows_(rank.rows(config.batch)) {
   freeze_untrained(*model_, parameter_groups());
   const bool in_parts = rank.sequence.ranks != nullptr, consecutive = config.data.order == "consecutive";
   if (!in_parts && !consecutive) return;

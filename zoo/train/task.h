@@ -23,6 +23,8 @@ namespace wkv::zoo {
 // count.
 struct Rank {
   int64_t index = 0, count = 1;
+  int64_t rows(int64_t batch) const { return batch / count; }
+  int64_t first_row(int64_t batch) const { return index * rows(batch); }
   // Of these processes, for a loss that compares their rows; none: one process.
   std::optional<models::ProcessGroup> group = std::nullopt;
   // The ranks that share its rows, each with consecutive tokens of them: this one is number `index` of `count`. Null:
