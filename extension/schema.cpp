@@ -118,6 +118,15 @@ STABLE_TORCH_LIBRARY(wkv, m) {
       "__gated_head_norm_backward(Tensor grad_y, Tensor x, Tensor weight, Tensor bias, Tensor gate, Tensor? r, "
       "Tensor? k, Tensor? v, Tensor? bonus, float eps, bool silu) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "_wkv7_inputs(Tensor decay, Tensor rate, Tensor k, Tensor w0, Tensor a0, Tensor k_k, Tensor k_a, "
+      "Tensor? v=None, Tensor? first_value=None, Tensor? residual=None, Tensor? v0=None) "
+      "-> (Tensor w, Tensor k, Tensor a, Tensor b, Tensor v)");
+  m.def(
+      "__wkv7_inputs_backward(Tensor grad_w, Tensor grad_k, Tensor grad_a, Tensor grad_b, Tensor grad_v, Tensor decay, "
+      "Tensor rate, Tensor k, Tensor w0, Tensor a0, Tensor k_k, Tensor k_a, Tensor? v, Tensor? first_value, "
+      "Tensor? residual, Tensor? v0) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("_squared_relu(Tensor x) -> Tensor");
   m.def("__squared_relu_backward(Tensor grad_y, Tensor x) -> Tensor");
 

@@ -40,7 +40,7 @@ GatedHeadNormGradientTensors gated_head_norm_backward(Tensor grad_y, Tensor x, T
   for_io_type(gate, [&](auto io) {
     using io_t = decltype(io);
     using acc_t = accumulate_t<io_t>;
-    constexpr int64_t kSharedBytes = kWarps * 3 * kMostNormHeadSize * sizeof(acc_t);
+    constexpr int64_t kSharedBytes = head_sums_bytes<acc_t>(kWarps, 3, kMostNormHeadSize / 32);
     device.launch(gated_head_norm_backward_kernel<io_t>, parts * in.heads, kThreads, kSharedBytes, in,
                   tokens.addresses(grad_y), data<acc_t>(sums), part_tokens, parts);
   });

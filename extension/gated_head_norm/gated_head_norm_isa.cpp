@@ -1,19 +1,10 @@
 // The _gated_head_norm kernels of one instruction set; compiled once for each (scripts/cmake/InstructionSets.cmake).
 #include "core/simd/rows.h"
+#include "core/simd/scalars.h"
 #include "gated_head_norm/gated_head_norm.h"
 
 namespace wkv::WKV_ISA {
 namespace {
-
-template <class acc_t>
-acc_t sum_of_lanes(Vec<acc_t> x) {
-  acc_t sum = 0;
-  for (int i = 0; i < kLanes<acc_t>; ++i) sum += x[i];
-  return sum;
-}
-
-inline float square_root(float x) { return __builtin_sqrtf(x); }
-inline double square_root(double x) { return __builtin_sqrt(x); }
 
 // A head of a token, its rows padded with zeros to whole vectors.
 template <class io_t>

@@ -3,6 +3,7 @@
 // gradients, which are summed over the blocks afterwards, in a fixed order.
 #pragma once
 #include "core/cuda/decay.cuh"
+#include "core/cuda/head_sums.cuh"
 #include "gated_head_norm/gated_head_norm.h"
 
 namespace wkv::cuda {
@@ -116,8 +117,8 @@ __global__ void gated_head_norm_kernel(GatedHeadNormInputs in, io_t* y) {
   }
 }
 
-// Block: part * heads + head; the part has part_tokens tokens. sums: [3, parts, heads, head_size]; shared memory: as
-// many values a warp as three heads have.
+// Block: part * heads + head; the part has part_tokens tokens. sums: [3, parts, heads, head_size]; shared memory: for
+// store_head_sums.
 template <class io_t>
 __global__ void gated_head_norm_backward_kernel(GatedHeadNormInputs in, GatedHeadNormGradients grad,
                                                 accumulate_t<io_t>* sums, int64_t part_tokens, int64_t parts) {
@@ -125,25 +126,12 @@ __global__ void gated_head_norm_backward_kernel(GatedHeadNormInputs in, GatedHea
   constexpr int kValues = GatedHead<io_t>::kValues;
   const int64_t part = blockIdx.x / in.heads, head = blockIdx.x % in.heads, first = part * part_tokens;
   const int64_t last = first + part_tokens < in.tokens ? first + part_tokens : in.tokens;
-  const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32),
-            warps = static_cast<int>(blockDim.x / 32);
+  const int warp = static_cast<int>(threadIdx.x / 32), warps = static_cast<int>(blockDim.x / 32);
   acc_t mine[3][kValues] = {};
   for (int64_t token = first + warp; token < last; token += warps) {
     GatedHead<io_t>(in, token, head).store_gradients(grad, mine);
   }
-  auto* const of_warps = reinterpret_cast<acc_t*>(shared_memory());  // [warps][3][32 kValues]
-#pragma unroll
-  for (int p = 0; p < 3; ++p) {
-#pragma unroll
-    for (int j = 0; j < kValues; ++j) of_warps[((warp * 3 + p) * kValues + j) * 32 + lane] = mine[p][j];
-  }
-  __syncthreads();
-  for (int64_t i = threadIdx.x; i < 3 * in.head_size; i += blockDim.x) {
-    const int64_t p = i / in.head_size, value = i % in.head_size;
-    acc_t sum = 0;
-    for (int w = 0; w < warps; ++w) sum += of_warps[(w * 3 + p) * kValues * 32 + value];
-    sums[((p * parts + part) * in.heads + head) * in.head_size + value] = sum;
-  }
+  store_head_sums(mine, in.head_size, sums + (part * in.heads + head) * in.head_size, parts * in.heads * in.head_size);
 }
 
 }  // namespace wkv::cuda

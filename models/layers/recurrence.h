@@ -41,14 +41,15 @@ inline at::Tensor wkv6(const at::Tensor& r, const at::Tensor& k, const at::Tenso
 }
 
 // All [B, T, H, N]; state [rows, H, N, N].
-inline at::Tensor wkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
+inline at::Tensor wkv7(const at::Tensor& r, const at::Tensor& log_decay, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& a, const at::Tensor& b, at::Tensor& state, const Sequences& sequences) {
   if (sequences.slots) {
-    return ops::wkv7_decode_(r.squeeze(1), w.squeeze(1), k.squeeze(1), v.squeeze(1), a.squeeze(1), b.squeeze(1), state,
+    const at::Tensor w = (-log_decay.squeeze(1)).log();
+    return ops::wkv7_decode_(r.squeeze(1), w, k.squeeze(1), v.squeeze(1), a.squeeze(1), b.squeeze(1), state,
                              *sequences.slots)
         .unsqueeze(1);
   }
-  auto [y, next] = ops::wkv7(r, w, k, v, a, b, state, sequences.cu_seqlens);
+  auto [y, next] = ops::wkv7(r, log_decay, k, v, a, b, state, sequences.cu_seqlens, /*log_decay=*/true);
   state = next;
   return y;
 }

@@ -1,7 +1,7 @@
 // RWKV-7's time mix and channel mix: the equations of the paper, on the op wkv7.
 #include "rwkv7/blocks.h"
 
-#include "layers/precision.h"
+#include "layers/product.h"
 #include "layers/recurrence.h"
 #include "layers/token_shift.h"
 
@@ -9,11 +9,8 @@ namespace wkv::models {
 namespace {
 
 at::Tensor low_rank(const at::Tensor& x, const at::Tensor& first, const at::Tensor& second) {
-  return at::matmul(at::matmul(x, first), second);
+  return matrix_product(matrix_product(x, first), second);
 }
-
-// Unit vectors along the last dimension, as upstream: x / max(|x|, 1e-12).
-at::Tensor unit(const at::Tensor& x) { return x / at::linalg_vector_norm(x, 2, -1, /*keepdim=*/true).clamp_min(1e-12); }
 
 }  // namespace
 
@@ -56,30 +53,28 @@ at::Tensor RWKV7TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Ten
                                  const Sequences& sequences) const {
   const auto mixed = mix_tokens(x, shift, {x_r, x_w, x_k, x_v, x_a, x_g}, MixForm::of_predecessor, sequences);
   const auto by_head = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), heads, head_size}); };
+  const auto parameter = [&](const at::Tensor& t) { return t.view({heads, head_size}); };
 
-  const at::Tensor r = by_head(receptance->forward(mixed[0]));
-  const at::Tensor decay_input = w0 + at::matmul(at::tanh(at::matmul(mixed[1], w1)), w2);
-  // The factor exp(-e^(-1/2) sigmoid(x)), as the op takes it: exp(-exp(w)).
-  const at::Tensor w = at::log_sigmoid(at_least_float(decay_input)) - 0.5;
-  at::Tensor k = key->forward(mixed[2]);
-  const at::Tensor& value_input = mixed[3];
-  at::Tensor v = value->forward(value_input);
-  if (layer == 0) {
-    first_value = v;
-  } else {
-    v = v + (first_value - v) * at::sigmoid(v0 + low_rank(value_input, v1, v2));
-  }
-  const at::Tensor rate = at::sigmoid(a0 + low_rank(mixed[4], a1, a2));  // in-context learning rate, in (0, 1)
-  const at::Tensor gate = at::matmul(at::sigmoid(at::matmul(mixed[5], g1)), g2);
+  const at::Tensor r = by_head(receptance->forward(mixed[0])), key_product = by_head(key->forward(mixed[2])),
+                   value_product = value->forward(mixed[3]);
+  const at::Tensor decay = by_head(matrix_product(at::tanh(matrix_product(mixed[1], w1)), w2)),
+                   rate = by_head(low_rank(mixed[4], a1, a2)),
+                   gate = by_head(matrix_product(at::sigmoid(matrix_product(mixed[5], g1)), g2));
+  const auto inputs = [&](const auto&... of_value) {
+    return ops::wkv7_inputs(decay, rate, key_product, parameter(w0), parameter(a0), parameter(k_k), parameter(k_a),
+                            of_value...);
+  };
+  if (layer == 0) first_value = value_product;
+  auto [log_decay, k, removal, replacement, v] =
+      layer == 0
+          ? inputs()
+          : inputs(by_head(value_product), by_head(first_value), by_head(low_rank(mixed[3], v1, v2)), parameter(v0));
+  if (layer == 0) v = by_head(value_product);
+  const at::Tensor y = wkv7(r, log_decay, k, v, removal, replacement, wkv, sequences);
 
-  const at::Tensor removal = unit(by_head(at_least_float(k * k_k))).to(k.scalar_type());
-  k = k * (1 + (rate - 1) * k_a);
-  const at::Tensor keys = by_head(k), values = by_head(v);
-  const at::Tensor y = wkv7(r, by_head(w), keys, values, -removal, removal * by_head(rate), wkv, sequences);
-
-  return output->forward(ops::gated_head_norm(y, ln_x->by_head(ln_x->weight), ln_x->by_head(ln_x->bias), by_head(gate),
-                                              r, keys, values, r_k, ln_x->eps)
-                             .flatten(2));
+  return output->forward(
+      ops::gated_head_norm(y, ln_x->by_head(ln_x->weight), ln_x->by_head(ln_x->bias), gate, r, k, v, r_k, ln_x->eps)
+          .flatten(2));
 }
 
 RWKV7ChannelMix::RWKV7ChannelMix(const RWKV7Options& o, int64_t layer_)

@@ -5,6 +5,7 @@ Both run in turns in one process; printed are medians and the median of the roun
 """
 
 import argparse
+import math
 import statistics
 import time
 
@@ -43,7 +44,15 @@ def cases(tokens, width, dtype):
         normed = torch.nn.functional.group_norm(x.reshape(-1, heads * size), heads, weight.flatten(), bias.flatten(), 1e-3)
         return (normed.view_as(x) + (r * k * bonus).sum(-1, keepdim=True) * v) * gate
 
+    def composed_inputs(decay, rate, k, w0, a0, k_k, k_a, v, first_value, residual, v0):
+        w = -math.exp(-0.5) * torch.sigmoid(w0 + decay)
+        s, removal = torch.sigmoid(a0 + rate), torch.nn.functional.normalize(k * k_k, dim=-1)
+        v = v + (first_value - v) * torch.sigmoid(v0 + residual)
+        return torch.stack([w, k * (1 + (s - 1) * k_a), -removal, removal * s, v])
+
     head = (1, tokens, width // 64, 64)
+    inputs = [*(normal(*head) for _ in range(3)), *(normal(*head[2:]) for _ in range(4))]
+    inputs += [*(normal(*head) for _ in range(3)), normal(*head[2:])]
     norm = [normal(*head), normal(*head[2:]), normal(*head[2:]), *(normal(*head) for _ in range(4)), normal(*head[2:])]
     return {
         "token shift and 6 mixes": (
@@ -57,6 +66,7 @@ def cases(tokens, width, dtype):
             [normal(max(1, tokens // side**2), side**2, width), normal(3, width)],
         ),
         "head norm, bonus and gate": (lambda *x: OPS._gated_head_norm(*x, eps=1e-3), composed_norm, norm),
+        "inputs of wkv7": (lambda *x: torch.stack(OPS._wkv7_inputs(*x)), composed_inputs, inputs),
         "squared ReLU": (OPS._squared_relu, lambda x: torch.relu(x).square(), [normal(1, tokens, 4 * width)]),
     }
 

@@ -23,6 +23,7 @@
 #include "wkv4/wkv4_check.h"
 #include "wkv6/wkv6_check.h"
 #include "wkv7/wkv7_decode_check.h"
+#include "wkv7_inputs/wkv7_inputs_check.h"
 
 namespace wkv::fuzz {
 namespace {
@@ -127,6 +128,9 @@ const Call kCalls[] = {
    }},
   {"C p, C p, BTC s, BTC s", [](const auto& t, Input& input) { check_bi_wkv("op", *t[0], *t[1], *t[2], *t[3], input.number()); }},
   {"BTHN p, HN p, HN p, BTHN s, BTHN s?, BTHN s?, BTHN s?, HN p?", [](const auto& t, Input&) { check_gated_head_norm("op", *t[0], *t[1], *t[2], *t[3], t[4], t[5], t[6], t[7], 1e-5); }},
+  {"BTHN s, BTHN s, BTHN s, HN p, HN p, HN p, HN p, BTHN s?, BTHN s?, BTHN s?, HN p?", [](const auto& t, Input&) {
+     check_wkv7_inputs("op", *t[0], *t[1], *t[2], *t[3], *t[4], *t[5], *t[6], t[7], t[8], t[9], t[10]);
+   }},
   {"BTC s, RC s, MC p, MBTC s?, Z c?", [](const auto& t, Input&) { check_mix_tokens("op", *t[0], *t[1], *t[2], t[3], t[4]); }},
   {"BTC s, MC p, MBTC s?", [](const auto& t, Input& input) {
      const int64_t height = input.number(), width = input.number(), shift = input.number(), head = input.number(), cls = input.number();

@@ -19,6 +19,8 @@ def inputs(dtype, requires_grad):
     sequence, head = (batch, time, heads * size), (batch, time, heads, size)
     norm = [normal(*head), normal(heads, size), normal(heads, size), normal(*head)]
     bonus = [normal(*head), normal(*head), normal(*head), normal(heads, size)]
+    inputs = [*(normal(*head) for _ in range(3)), *(normal(heads, size) for _ in range(4))]
+    value = [*(normal(*head) for _ in range(3)), normal(heads, size)]
     mix = [normal(*sequence), normal(batch, heads * size), normal(mixes, heads * size)]
     packed = [normal(1, 6, 8), normal(3, 8), normal(mixes, 8)]
     return {
@@ -33,6 +35,8 @@ def inputs(dtype, requires_grad):
         ),
         "gated_head_norm": (OPS._gated_head_norm.default, norm, {"eps": 1e-3, "silu": True}),
         "gated_head_norm_with_bonus": (OPS._gated_head_norm.default, [*norm, *bonus], {"eps": 1e-3}),
+        "wkv7_inputs": (OPS._wkv7_inputs.default, inputs, {}),
+        "wkv7_inputs_with_value": (OPS._wkv7_inputs.default, [*inputs, *value], {}),
         "squared_relu": (OPS._squared_relu.default, [normal(*sequence)], {}),
     }
 

@@ -158,6 +158,21 @@ WKV_API at::Tensor gated_head_norm(const at::Tensor& x, const at::Tensor& weight
 WKV_API at::Tensor gated_head_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                                    const at::Tensor& gate, const at::Tensor& r, const at::Tensor& k,
                                    const at::Tensor& v, const at::Tensor& bonus, double eps);
+// What RWKV-7 makes of its products before wkv7 (arXiv 2503.14456, equations 3 to 8); internal
+// (torch.ops.wkv._wkv7_inputs):
+//   w = -e^(-1/2) sigmoid(w0 + decay), for wkv7 with log_decay;  v' = v + (first_value - v) sigmoid(v0 + residual);
+//   a = -n,  b = n s,  k' = k (1 + (s - 1) k_a)   with s = sigmoid(a0 + rate), n = k k_k / max(|k k_k|, 1e-12)
+// decay, rate, k, v, first_value, residual: [B, T, H, N] of one dtype, N up to 256; w0, a0, k_k, k_a, v0: [H, N], of
+// that or fp32. Returns [B, T, H, N] of the dtype of k, but w of fp32 (fp64 for fp64). Without v, the v returned is
+// empty.
+using Wkv7Inputs = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;  // w, k, a, b, v
+WKV_API Wkv7Inputs wkv7_inputs(const at::Tensor& decay, const at::Tensor& rate, const at::Tensor& k,
+                               const at::Tensor& w0, const at::Tensor& a0, const at::Tensor& k_k,
+                               const at::Tensor& k_a);
+WKV_API Wkv7Inputs wkv7_inputs(const at::Tensor& decay, const at::Tensor& rate, const at::Tensor& k,
+                               const at::Tensor& w0, const at::Tensor& a0, const at::Tensor& k_k, const at::Tensor& k_a,
+                               const at::Tensor& v, const at::Tensor& first_value, const at::Tensor& residual,
+                               const at::Tensor& v0);
 // max(x, 0)^2 for each element; internal (torch.ops.wkv._squared_relu).
 WKV_API at::Tensor squared_relu(const at::Tensor& x);
 
