@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "layers/precision.h"
+#include "layers/product.h"
 #include "wkv/ops.h"
 
 namespace wkv::models {
@@ -25,7 +26,7 @@ std::optional<at::Tensor> given(const at::Tensor& bias) { return bias.defined() 
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (is_decoding(x) && x.scalar_type() == weight.scalar_type()) return ops::thin_linear(x, weight, given(bias));
-  return at::linear(x, weight, given(bias));
+  return linear_product(x, weight, given(bias));
 }
 
 Linear::Linear(int64_t in, int64_t out, bool with_bias)
@@ -38,7 +39,7 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
   if (!quantized()) return models::linear(x, weight, bias);
   // On a GPU the product unpacks for many rows itself, and for few it need not wait for the matrix's header.
   if (has_few_rows(x) || x.is_cuda()) return ops::packed_linear(x, weight, given(bias));
-  return at::linear(x, ops::unpack_linear(weight, x.scalar_type()), given(bias));
+  return linear_product(x, ops::unpack_linear(weight, x.scalar_type()), given(bias));
 }
 
 at::Tensor Linear::forward_float(const at::Tensor& x) const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "layers/product.h"
 #include "layers/quad_shift.h"
 
 namespace wkv::models {
@@ -32,7 +33,7 @@ struct PatchEmbedding : torch::nn::Module {
     // A matrix product: PyTorch's bf16 convolution of one large image takes 50 times as long.
     const at::Tensor patches = padded.reshape({images.size(0), 3, grid.height, patch_size, grid.width, patch_size})
                                    .permute({0, 2, 4, 1, 3, 5});
-    return {at::linear(patches.flatten(1, 2).flatten(2), projection->weight.flatten(1), projection->bias), grid};
+    return {linear_product(patches.flatten(1, 2).flatten(2), projection->weight.flatten(1), projection->bias), grid};
   }
   int64_t patches_over(int64_t pixels) const { return (pixels + patch_size - 1) / patch_size; }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/sequences.h"
+#include "layers/precision.h"
 #include "wkv/ops.h"
 
 namespace wkv::models {
@@ -22,10 +23,11 @@ inline std::vector<at::Tensor> mix_tokens(const at::Tensor& x, at::Tensor& last,
                                           MixForm form, const Sequences& sequences,
                                           const std::optional<at::Tensor>& changes = std::nullopt) {
   const at::Tensor rows = at::cat(mixes).squeeze(1), weights = form == MixForm::of_token ? 1 - rows : rows;
-  const at::ScalarType dtype = x.scalar_type();  // autocast may have given the changes another one
+  const at::ScalarType dtype = product_dtype(x);  // which the mixed rows go to: rounded here once, not in each of them
   const auto added = changes ? std::optional(changes->to(dtype)) : std::nullopt;
-  auto [mixed, last_after] = ops::mix_tokens(x, sequences.read(last).to(dtype), weights, added, sequences.cu_seqlens);
-  sequences.write(last, last_after);
+  auto [mixed, last_after] =
+      ops::mix_tokens(x.to(dtype), sequences.read(last).to(dtype), weights, added, sequences.cu_seqlens);
+  sequences.write(last, last_after.to(x.scalar_type()));
   return mixed.unbind();
 }
 

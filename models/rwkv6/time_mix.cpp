@@ -2,6 +2,7 @@
 #include "rwkv6/time_mix.h"
 
 #include "layers/precision.h"
+#include "layers/product.h"
 #include "layers/recurrence.h"
 #include "layers/token_shift.h"
 #include "rwkv6/options.h"
@@ -52,9 +53,9 @@ at::Tensor RWKV6TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Ten
   const at::Tensor before = sequences.read(shift).to(x.scalar_type());
   const at::Tensor deciding =
       std::get<0>(ops::mix_tokens(x, before, time_maa_x.squeeze(1), std::nullopt, sequences.cu_seqlens)).squeeze(0);
-  const at::Tensor decisive = at::tanh(at::matmul(deciding, mix_w1));  // [B, T, n R]
+  const at::Tensor decisive = at::tanh(matrix_product(deciding, mix_w1));  // [B, T, n R]
   const at::Tensor changes =
-      at::bmm(decisive.view({x.size(0) * x.size(1), inputs, rank}).transpose(0, 1), mix_w2);  // [n, B T, C]
+      batched_product(decisive.view({x.size(0) * x.size(1), inputs, rank}).transpose(0, 1), mix_w2);  // [n, B T, C]
   // The mixes in the order in which upstream stacks them: w k v r g, or r k v w.
   std::vector<at::Tensor> mixes = {time_maa_r, time_maa_k, time_maa_v, time_maa_w};
   if (gated) mixes = {time_maa_w, time_maa_k, time_maa_v, time_maa_r, time_maa_g};
@@ -64,7 +65,7 @@ at::Tensor RWKV6TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Ten
   const auto split = [&](const at::Tensor& t) { return t.view({x.size(0), x.size(1), heads, head_size}); };
   const auto by_head = [&](const at::Tensor& t) { return split(at_least_float(t)); };  // the op runs in fp32
 
-  const at::Tensor w_change = at::matmul(at::tanh(at::matmul(for_w, time_decay_w1)), time_decay_w2);
+  const at::Tensor w_change = matrix_product(at::tanh(matrix_product(for_w, time_decay_w1)), time_decay_w2);
   const at::Tensor w = by_head(at_least_float(time_decay) + w_change);
   at::Tensor k = by_head(key->forward(mixed[1]));
   if (variant == RWKV6Variant::x060c) k = k * -at::expm1(-w.exp());
@@ -73,7 +74,8 @@ at::Tensor RWKV6TimeMix::forward(const at::Tensor& x, at::Tensor& shift, at::Ten
   const at::Tensor y = wkv6(r, k, v, w, at_least_float(time_faaaa), wkv, sequences);
 
   if (!gated) return output->forward(ln_x->forward(y.flatten(2)).to(x.scalar_type()));
-  const at::Tensor g = gate ? gate->forward(mixed[4]) : at::matmul(at::tanh(at::matmul(mixed[4], gate_w1)), gate_w2);
+  const at::Tensor g =
+      gate ? gate->forward(mixed[4]) : matrix_product(at::tanh(matrix_product(mixed[4], gate_w1)), gate_w2);
   return output->forward(ln_x->gated(y, split(g), /*silu=*/gate != nullptr).flatten(2));
 }
 

@@ -2,6 +2,7 @@
 #include "vrwkv6/spatial_mix.h"
 
 #include "layers/precision.h"
+#include "layers/product.h"
 
 namespace wkv::models {
 
@@ -39,12 +40,13 @@ at::Tensor VRWKV6SpatialMix::forward(const at::Tensor& x, const PatchGrid& grid)
   const int64_t inputs = time_maa_w2.size(0), rank = time_maa_w2.size(1), rows = x.size(0) * x.size(1);
   const std::vector<int64_t> by_head = {x.size(0), x.size(1), time_faaaa.size(0), shift.head_size};
   // What decides how the others are mixed.
-  const at::Tensor decisive = at::tanh(at::matmul(mix_neighbours(x, grid, shift, {time_maa_x})[0], time_maa_w1));
-  const at::Tensor changes = at::bmm(decisive.view({rows, inputs, rank}).transpose(0, 1), time_maa_w2);  // [5, B T, C]
+  const at::Tensor decisive = at::tanh(matrix_product(mix_neighbours(x, grid, shift, {time_maa_x})[0], time_maa_w1));
+  const at::Tensor changes =
+      batched_product(decisive.view({rows, inputs, rank}).transpose(0, 1), time_maa_w2);  // [5, B T, C]
   const auto mixed = mix_neighbours(x, grid, shift, {time_maa_w, time_maa_k, time_maa_v, time_maa_r, time_maa_g},
                                     changes.view({inputs, x.size(0), x.size(1), x.size(2)}));
 
-  const at::Tensor w_change = at::matmul(at::tanh(at::matmul(mixed[0], time_decay_w1)), time_decay_w2);
+  const at::Tensor w_change = matrix_product(at::tanh(matrix_product(mixed[0], time_decay_w1)), time_decay_w2);
   const at::Tensor w = at_least_float(time_decay) + w_change;
   const at::Tensor k = key->forward(mixed[1]), v = value->forward(mixed[2]), r = receptance->forward(mixed[3]);
   at::Tensor y =

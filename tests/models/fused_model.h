@@ -1,6 +1,7 @@
 // What the tests of the fused steps share.
 #pragma once
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 
