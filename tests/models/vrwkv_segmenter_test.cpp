@@ -198,7 +198,8 @@ TEST_F(SegmenterFile, gives_the_model_again) {
   ASSERT_TRUE(loaded);
   EXPECT_EQ(loaded->options(), model->options());
   const at::Tensor images = some_pictures({1, 3, 64, 64});
-  EXPECT_TRUE(at::equal(loaded->forward(images), model->forward(images)));
+  // Not bit for bit: PyTorch's products may sum in another order where the weights are aligned otherwise.
+  EXPECT_LT(relative_error(loaded->forward(images), model->forward(images)), 1e-6);
   const auto description = zoo::describe(write(), {.config = config.dump()});
   EXPECT_EQ(description.family, "vrwkv_segmenter");
   EXPECT_THAT(description.unknown_config_keys, testing::IsEmpty());
