@@ -300,6 +300,21 @@ def test_a_cards_configuration_fills_what_the_users_leaves_out(zoo):
     assert changed != of_name
 
 
+def test_a_card_names_the_classes(zoo, tmp_path):
+    card = json.loads((zoo.cards / "vision.json").read_text())
+    classes = json.loads(zoo.text("info", "vision", "--json"))["config"]["num_classes"]
+    photo = zoo.folder / "photos/red/a.png"
+    for count in (classes, 3):
+        files = {"files": card["files"], "config": card["config"], "source": card["source"]}
+        zoo.card("named", "vrwkv", [], **files, task="image-classification", preprocessing="vl32",
+                 classes=[f"name {i}" for i in range(count)])  # fmt: skip
+        if count == classes:
+            top = [line.split(maxsplit=1)[1] for line in zoo.text("classify", "named", photo, "--top", 1).splitlines()[1:]]
+            assert re.fullmatch(r"name \d+", top[0]), top
+        else:
+            assert f"named: 3 names for a model of {classes} classes" in zoo.error("classify", "named", photo)
+
+
 def test_a_card_of_another_family_is_refused(zoo):
     zoo.card("liar", "rwkv4", ["kjv.safetensors"], source={"repository": "us/kjv"})
     assert "those of rwkv7, but the card liar says rwkv4" in zoo.error("generate", "liar")

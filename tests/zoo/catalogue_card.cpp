@@ -22,6 +22,7 @@ ordered_json card_json() {
     "task": "text-generation", "source": {"repository": "Someone/tiny", "revision": "v1"},
     "files": [{"path": "tiny.pth", "size": 12, "sha256": null}], "container": "pth", "parameters": 6,
     "config": {"ctx_len": 8}, "tokenizer": "world", "preprocessing": null, "prompt": "User: {}\n\nAssistant:",
+    "classes": ["a", "b c"],
     "licence": "MIT",
     "figures": [{"metric": "perplexity", "data": "LAMBADA", "value": 3.5, "unit": "", "conditions": "zero-shot"}],
     "verified": "tiny", "of another time": [1]})");
@@ -49,6 +50,7 @@ TEST(Card, has_what_its_json_says) {
   EXPECT_EQ(card.parameters, 6);
   EXPECT_EQ(card.config, R"({"ctx_len":8})");
   EXPECT_THAT(card.preprocessing, IsEmpty());
+  EXPECT_THAT(card.classes, ElementsAre("a", "b c"));
   EXPECT_EQ(card.figures.at(0).value, 3.5);
   EXPECT_EQ(ordered_json::parse(card.json), card_json());
 }
@@ -83,6 +85,7 @@ INSTANTIATE_TEST_SUITE_P(
         RefusedCard{"an_upper_case_name", "/name", "RWKV", "name must be a name of lower-case letters"},
         RefusedCard{"an_alias_that_is_a_path", "/aliases/0", "a/b", "aliases[0] must be"},
         RefusedCard{"an_alias_that_is_a_pattern", "/aliases/0", "a*", "aliases[0] must be"},
+        RefusedCard{"a_class_without_a_name", "/classes/1", 3, "classes[1] must be text"},
         RefusedCard{"a_fraction_of_a_parameter", "/parameters", 1.5, "parameters must be a whole number"},
         RefusedCard{"fewer_parameters_than_none", "/parameters", -1, "parameters must be a whole number"},
         RefusedCard{"a_size_above_what_is_counted", "/files/0/size", 18446744073709551615u, "files[0].size must be"},

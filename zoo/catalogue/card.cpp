@@ -208,6 +208,7 @@ Card read_card(const ordered_json& json, const std::string& where) {
   }
   card.tokenizer = fields.text_or_empty("tokenizer");
   card.preprocessing = fields.text_or_empty("preprocessing");
+  card.classes = fields.texts("classes", "text without control characters", is_text);
   card.prompt = fields.text_or_empty("prompt");
   card.licence = fields.text_or_empty("licence");
   fields.objects("figures", [&](const Fields& figure) { card.figures.push_back(read_figure(figure)); });

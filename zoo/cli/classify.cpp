@@ -5,6 +5,7 @@
 #include "cli/vision.h"
 #include "wkv/error.h"
 #include "wkv/models/vision_model.h"
+#include "wkv/zoo/catalogue.h"
 
 namespace wkv::cli {
 namespace {
@@ -31,22 +32,29 @@ std::shared_ptr<models::VisionModel> load_classifier(const VisionModelArguments&
   return model;
 }
 
-// Empty: no names are known, classes are shown by their indices.
-std::vector<zoo::ClassNames> names_of(int64_t classes, const std::string& labels) {
-  constexpr int64_t kImagenetClasses = 1000;
+// Of the model's card; empty: it has none.
+std::vector<zoo::ClassNames> names_on_card(const std::string& model) {
+  const auto card = zoo::card_of(model);
   std::vector<zoo::ClassNames> names;
-  if (!labels.empty()) {
-    names = zoo::load_labels(labels);
-    if (static_cast<int64_t>(names.size()) != classes) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("{}: {} names for a model of {} classes", labels, names.size(), classes));
-    }
-  } else if (classes == kImagenetClasses) {
+  if (!card) return names;
+  for (const std::string& name : card->classes) names.push_back({name});
+  return names;
+}
+
+// Empty: no names are known, classes are shown by their indices.
+std::vector<zoo::ClassNames> names_of(const std::string& model, int64_t classes, const std::string& labels) {
+  constexpr int64_t kImagenetClasses = 1000;
+  std::vector<zoo::ClassNames> names = labels.empty() ? names_on_card(model) : zoo::load_labels(labels);
+  if (names.empty() && classes == kImagenetClasses) {
     try {
       names = zoo::imagenet_labels();
     } catch (const Error& error) {
       fmt::print(stderr, "Classes are shown without names, which --labels may give: {}\n", error.what());
     }
+  }
+  if (!names.empty() && static_cast<int64_t>(names.size()) != classes) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: {} names for a model of {} classes",
+                                                         labels.empty() ? model : labels, names.size(), classes));
   }
   return names;
 }
@@ -54,7 +62,7 @@ std::vector<zoo::ClassNames> names_of(int64_t classes, const std::string& labels
 void run_classify(const ClassifyArguments& arguments) {
   const std::vector<std::string> images = arguments.images.find();
   const auto model = load_classifier(arguments.model);
-  const auto names = names_of(model->classes(), arguments.labels);
+  const auto names = names_of(arguments.model.model, model->classes(), arguments.labels);
   const auto dtype = model->parameters().front().scalar_type();
   const at::NoGradGuard no_grad;
   Failures failures(images.size());
@@ -77,8 +85,8 @@ void add_classify(CLI::App& app) {
   arguments->model.add_to(*command);
   arguments->images.add_to(*command);
   command->add_option("--labels", arguments->labels,
-                      "The classes' names: a file with one a line or a JSON list, or a set (default: ImageNet's, where "
-                      "they are found and the model has 1000 classes)");
+                      "The classes' names: a file with one a line or a JSON list, or a set (default: the "
+                      "card's; ImageNet's, where they are found and the model has 1000 classes)");
   command->add_option("--top", arguments->top, "So many classes of each image")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

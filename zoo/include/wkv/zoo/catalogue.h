@@ -36,8 +36,10 @@ struct Card {
   std::string config;         // LoadOptions::config: a JSON object, what shapes can't tell
   std::string tokenizer;      // a name that load_tokenizer takes; empty: none
   std::string preprocessing;  // a pipeline of zoo::preprocess; empty: none
-  std::string prompt;         // what a chat prompt looks like, {} for the user's text; empty: none is published
-  std::string licence;        // an SPDX identifier; empty: none is stated
+  std::vector<std::string>
+      classes;          // a classifier's, in its order; empty: published with other files, or there are none
+  std::string prompt;   // what a chat prompt looks like, {} for the user's text; empty: none is published
+  std::string licence;  // an SPDX identifier; empty: none is stated
   std::vector<Figure> figures;
   std::string verified;  // "full": this very file gave the published figure. "tiny": the family equals the published
                          // code on golden files. "shapes": only names and shapes were checked
