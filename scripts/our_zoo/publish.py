@@ -95,12 +95,18 @@ def row(family, runs, finished, state, speed):
     )
 
 
-def table(folder, text, program):
-    finished = by_run(read_results(folder / "results.jsonl"))
+def model_of(run, folder):
+    """What was trained here, or else, of a run that was done elsewhere, the library's own model of the family."""
+    trained = folder / run.name
+    return trained if trained.exists() else name_of(run.family)
+
+
+def table(folder, text, program, results_file):
+    finished = by_run(read_results(results_file))
     runs = {family: of_family for family in FAMILIES if (of_family := full_runs(family, finished))}
     if not runs:
-        raise SystemExit(f"{folder / 'results.jsonl'}: no family's full run is finished")
-    models = {family: folder / of_family[0].name for family, of_family in runs.items()}
+        raise SystemExit(f"{results_file}: no family's full run is finished")
+    models = {family: model_of(of_family[0], folder) for family, of_family in runs.items()}
     measured = speeds(models, text, program)
     lines = [
         (statistics.mean(bits_per_byte(finished, run) for run in of_family),
@@ -112,8 +118,8 @@ def table(folder, text, program):
     return HEAD + "".join(line for _, line in sorted(lines)) + note
 
 
-def report(folder, text, program, write):
-    found = table(folder, text, program)
+def report(folder, text, program, write, results_file):
+    found = table(folder, text, program, results_file)
     print(found, end="")
     if write:
         PAGE.write_text(MARKED.sub(lambda marked: marked[1] + found + marked[2], PAGE.read_text()))
@@ -186,13 +192,15 @@ def card(family, run, line, text, config, logits):
     }  # fmt: skip
 
 
-def install(family, folder, text):
-    finished = by_run(read_results(folder / "results.jsonl"))
+def install(family, folder, text, results_file):
+    finished = by_run(read_results(results_file))
     runs = full_runs(family, finished)
     if not runs:
-        raise SystemExit(f"{folder / 'results.jsonl'}: no full run of {family} is finished")
+        raise SystemExit(f"{results_file}: no full run of {family} is finished")
     best = min(runs, key=lambda run: bits_per_byte(finished, run))
     model = folder / best.name
+    if not model.exists():
+        raise SystemExit(f"{model} is missing: the best run of {family} was done in another folder")
     made = card(family, best, finished[best], text, needed_config(model), largest_logits(model))
     made["recipe"] = {**made["recipe"], "output": made["name"], "data": {**made["recipe"]["data"], "files": ["kjv.txt"]}}
     if family in TUNES:

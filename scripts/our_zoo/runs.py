@@ -1,7 +1,7 @@
 """The runs that make the zoo's own language models: which there are, in which order, and what each finished one gave.
 
 First every learning rate with a quarter of the tokens, then the best one with all of them from three seeds. Finished runs are lines
-of results.jsonl (experiments/runs.py); whatever is killed, they stay, and `wkv train` goes on from its checkpoint.
+of a results file (experiments/runs.py); whatever is killed, they stay, and `wkv train` goes on from its checkpoint.
 """
 
 import json
@@ -134,10 +134,10 @@ def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def do_runs(families, folder: Path, text: Path, program, workers):
+def do_runs(families, folder: Path, text: Path, program, workers, results_file: Path):
     """Does every run that is not finished and that no other process is at, `workers` at a time. Returns those that failed."""
     folder.mkdir(parents=True, exist_ok=True)
-    results, active, failed = ResultsFile(folder / "results.jsonl"), [], []
+    results, active, failed = ResultsFile(results_file), [], []
 
     def fail(run):
         failed.append(run)

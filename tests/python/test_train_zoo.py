@@ -63,8 +63,8 @@ def zoo(tmp_path):
         calls = tmp_path / "runs/calls.txt"
         calls.parent.mkdir(exist_ok=True)
         calls.write_text("")
-        failed = do_runs(["rwkv4"], calls.parent, tmp_path / "kjv.txt", program, workers)
-        return failed, calls.read_text().split(), by_run(read_results(calls.parent / "results.jsonl"))
+        failed = do_runs(["rwkv4"], calls.parent, tmp_path / "kjv.txt", program, workers, go.results)
+        return failed, calls.read_text().split(), by_run(read_results(go.results))
 
     go.results = tmp_path / "runs/results.jsonl"
     return go
@@ -199,7 +199,7 @@ def small_zoo(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "ROUNDS", 1)
     text = tmp_path / "kjv.txt"
     text.write_text("In the beginning God created the heaven and the earth.\n" * 100)
-    assert do_runs(families, tmp_path / "runs", text, PROGRAM, 1) == []
+    assert do_runs(families, tmp_path / "runs", text, PROGRAM, 1, tmp_path / "results.jsonl") == []
     return tmp_path
 
 
@@ -208,14 +208,14 @@ def test_all_of_it_in_small(small_zoo, monkeypatch, capsys):
     page = small_zoo / "our_models.md"
     page.write_text("before\n<!-- our models -->\nold\n<!-- /our models -->\nbehind\n")
     monkeypatch.setattr(publish, "PAGE", page)
-    publish.report(small_zoo / "runs", small_zoo / "kjv.txt", PROGRAM, write=True)
+    publish.report(small_zoo / "runs", small_zoo / "kjv.txt", PROGRAM, write=True, results_file=small_zoo / "results.jsonl")
     assert page.read_text().count("\n| `") == 3
     assert page.read_text().startswith("before\n") and page.read_text().endswith("<!-- /our models -->\nbehind\n")
 
     monkeypatch.setattr(publish, "ROOT", small_zoo)
     for folder in ("embedded", "cards"):
         (small_zoo / "zoo" / folder).mkdir(parents=True)
-    publish.install("transformer", small_zoo / "runs", small_zoo / "kjv.txt")
+    publish.install("transformer", small_zoo / "runs", small_zoo / "kjv.txt", small_zoo / "results.jsonl")
     card = json.loads((small_zoo / "zoo/cards/kjv-1m-transformer.json").read_text())
     assert list(violations(card, SCHEMA["$defs"]["model"], "card")) == []
     assert card["config"]["num_attention_heads"] == 5
