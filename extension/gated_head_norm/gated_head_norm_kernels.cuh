@@ -2,23 +2,24 @@
 // in registers. Backward, a block has neighbouring tokens of one head, and its warps sum their parts of the parameters'
 // gradients, which are summed over the blocks afterwards, in a fixed order.
 #pragma once
-#include "core/cuda/decay.cuh"
-#include "core/cuda/head_sums.cuh"
+#include "core/cuda/warp_head.cuh"
 #include "gated_head_norm/gated_head_norm.h"
 
 namespace wkv::cuda {
 
 template <class io_t>
-class GatedHead {
+class GatedHead : private WarpHead<io_t, kMostNormHeadSize / 32> {
+  using Head = WarpHead<io_t, kMostNormHeadSize / 32>;
+
  public:
-  using acc_t = accumulate_t<io_t>;
-  static constexpr int kValues = kMostNormHeadSize / 32;
+  using Head::kValues;
+  using typename Head::acc_t;
 
   __device__ GatedHead(const GatedHeadNormInputs& in, int64_t token, int64_t head)
-      : in_(in), first_((token * in.heads + head) * in.head_size), parameter_(head * in.head_size) {
+      : Head(token, head, in.heads, in.head_size), in_(in) {
     acc_t sum = 0, squares = 0;
     for_values([&](int j, int64_t i) {
-      n_[j] = load_parameter<io_t>(in.x.values, in.x.is_float, first_ + i);
+      n_[j] = load_parameter<io_t>(in.x.values, in.x.is_float, first() + i);
       sum += n_[j];
     });
     const acc_t size = static_cast<acc_t>(in.head_size), mean = warp_sum(sum) / size;
@@ -35,7 +36,7 @@ class GatedHead {
   }
 
   __device__ void store_output(io_t* y) const {
-    for_values([&](int j, int64_t i) { y[first_ + i] = static_cast<io_t>(ungated(j, i) * gate(i)); });
+    for_values([&](int j, int64_t i) { y[first() + i] = static_cast<io_t>(ungated(j, i) * gate(i)); });
   }
 
   // sums: of this lane's values, for weight, bias and bonus.
@@ -56,7 +57,7 @@ class GatedHead {
                 mean_with_n = warp_sum(with_n) / size;
     for_values([&](int j, int64_t i) {
       const acc_t dx = scale_ * (dz[j] * parameter(in_.weight, i) - mean - n_[j] * mean_with_n);
-      store_parameter<io_t>(grad.x, in_.x.is_float, first_ + i, dx);
+      store_parameter<io_t>(grad.x, in_.x.is_float, first() + i, dx);
     });
     if (!in_.bonus.values) return;
     const acc_t dstrength = warp_sum(with_v);
@@ -70,24 +71,8 @@ class GatedHead {
   }
 
  private:
-  // use(j, i) for value i of the head as this lane's value j.
-  template <class Use>
-  __device__ void for_values(const Use& use) const {
-#pragma unroll
-    for (int j = 0; j < kValues; ++j) {
-      const int64_t i = 32 * j + static_cast<int>(threadIdx.x % 32);
-      if (i < in_.head_size) use(j, i);
-    }
-  }
-  __device__ acc_t load(const void* tensor, int64_t i) const {
-    return static_cast<acc_t>(static_cast<const io_t*>(tensor)[first_ + i]);
-  }
-  __device__ void store(void* tensor, int64_t i, acc_t value) const {
-    static_cast<io_t*>(tensor)[first_ + i] = static_cast<io_t>(value);
-  }
-  __device__ acc_t parameter(const ParameterRow& row, int64_t i) const {
-    return load_parameter<io_t>(row.values, row.is_float, parameter_ + i);
-  }
+  using Head::for_values, Head::load, Head::store, Head::parameter, Head::first;
+
   __device__ acc_t ungated(int j, int64_t i) const {
     const acc_t z = n_[j] * parameter(in_.weight, i) + parameter(in_.bias, i);
     return in_.bonus.values ? z + strength_ * load(in_.v, i) : z;
@@ -103,7 +88,6 @@ class GatedHead {
   }
 
   const GatedHeadNormInputs& in_;
-  const int64_t first_, parameter_;
   acc_t n_[kValues] = {};
   acc_t scale_, strength_ = 0;
 };

@@ -2,20 +2,21 @@
 // Backward, a block has neighbouring tokens of one head, and its warps sum their parts of the parameters' gradients,
 // which are summed over the blocks afterwards, in a fixed order.
 #pragma once
-#include "core/cuda/decay.cuh"
-#include "core/cuda/head_sums.cuh"
+#include "core/cuda/warp_head.cuh"
 #include "wkv7_inputs/wkv7_inputs.h"
 
 namespace wkv::cuda {
 
 template <class io_t>
-class Wkv7InputsHead {
+class Wkv7InputsHead : private WarpHead<io_t, kWkv7MaxHeadSize / 32> {
+  using Head = WarpHead<io_t, kWkv7MaxHeadSize / 32>;
+
  public:
-  using acc_t = accumulate_t<io_t>;
-  static constexpr int kValues = kWkv7MaxHeadSize / 32;
+  using Head::kValues;
+  using typename Head::acc_t;
 
   __device__ Wkv7InputsHead(const Wkv7InputsArguments& in, int64_t token, int64_t head)
-      : in_(in), first_((token * in.heads + head) * in.head_size), parameter_(head * in.head_size) {
+      : Head(token, head, in.heads, in.head_size), in_(in) {
     acc_t squares = 0;
     for_values([&](int j, int64_t i) {
       removal_[j] = load(in.k, i) * parameter(in.k_k, i);
@@ -32,7 +33,7 @@ class Wkv7InputsHead {
 
   __device__ void store_outputs(const Wkv7InputsOutputs& to) const {
     for_values([&](int j, int64_t i) {
-      static_cast<acc_t*>(to.w)[first_ + i] = kLogDecay * share(in_.w0, in_.decay, i);
+      static_cast<acc_t*>(to.w)[first() + i] = kLogDecay * share(in_.w0, in_.decay, i);
       store(to.k, i, load(in_.k, i) * key_factor(j, i));
       store(to.a, i, -removal_[j]);
       store(to.b, i, removal_[j] * rate_[j]);
@@ -52,7 +53,7 @@ class Wkv7InputsHead {
     const acc_t projection = is_short_ ? acc_t{0} : warp_sum(along);
     for_values([&](int j, int64_t i) {
       const acc_t decay = share(in_.w0, in_.decay, i);
-      const acc_t of_decay = static_cast<const acc_t*>(grad.w)[first_ + i] * kLogDecay * decay * (1 - decay);
+      const acc_t of_decay = static_cast<const acc_t*>(grad.w)[first() + i] * kLogDecay * decay * (1 - decay);
       store(grad.decay, i, of_decay);
       sums[0][j] += of_decay;
 
@@ -78,31 +79,14 @@ class Wkv7InputsHead {
  private:
   static constexpr acc_t kLogDecay = static_cast<acc_t>(kWkv7LogDecay);
 
-  // use(j, i) for value i of the head as this lane's value j.
-  template <class Use>
-  __device__ void for_values(const Use& use) const {
-#pragma unroll
-    for (int j = 0; j < kValues; ++j) {
-      const int64_t i = 32 * j + static_cast<int>(threadIdx.x % 32);
-      if (i < in_.head_size) use(j, i);
-    }
-  }
-  __device__ acc_t load(const void* tensor, int64_t i) const {
-    return static_cast<acc_t>(static_cast<const io_t*>(tensor)[first_ + i]);
-  }
-  __device__ void store(void* tensor, int64_t i, acc_t value) const {
-    static_cast<io_t*>(tensor)[first_ + i] = static_cast<io_t>(value);
-  }
-  __device__ acc_t parameter(const ParameterRow& row, int64_t i) const {
-    return load_parameter<io_t>(row.values, row.is_float, parameter_ + i);
-  }
+  using Head::for_values, Head::load, Head::store, Head::parameter, Head::first;
+
   __device__ acc_t share(const ParameterRow& bias, const void* tensor, int64_t i) const {
     return 1 / (1 + exponential(-(load(tensor, i) + parameter(bias, i))));
   }
   __device__ acc_t key_factor(int j, int64_t i) const { return 1 + (rate_[j] - 1) * parameter(in_.k_a, i); }
 
   const Wkv7InputsArguments& in_;
-  const int64_t first_, parameter_;
   acc_t removal_[kValues] = {}, rate_[kValues] = {};  // n and s
   acc_t length_;                                      // of k k_k
   bool is_short_;
