@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from experiments.runs import read_results
-from our_zoo.runs import FAMILIES, RECIPES, SEEDS, TUNES, bits_per_byte, by_run, full_run, learning_rates
+from our_zoo.runs import FAMILIES, FINAL_PART, RECIPES, SEEDS, TUNES, bits_per_byte, by_run, full_run, learning_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/our_models.md"
@@ -20,6 +20,10 @@ HEAD = (
     "| model | bits per byte, held out: mean of the seeds (lowest to highest) | learning rate | parameters "
     "| state after 1000 tokens, fp32 | trained, tokens/s | decoded, tokens/s |\n|---|---|---|---|---|---|---|\n"
 )
+NAMES = {
+    "rwkv4": "RWKV-4", "rwkv5": "RWKV-5", "rwkv6": "RWKV-6", "rwkv7": "RWKV-7", "rrwkv": "RRWKV", "based": "BASED",
+    "transformer": "transformer", "multi_temporal_rwkv": "RWKV-4 with 4 temporal perspectives",
+}  # fmt: skip
 STATE_TOKENS = 1000
 STEPS_TIMED, STEPS_WARM = 10, 2
 ROUNDS = 2
@@ -147,16 +151,26 @@ def name_of(family):
     return f"kjv-1m-{family.replace('_', '-')}"
 
 
+def recipe_of(run):
+    """The family's, as the run changed it."""
+    recipe = json.loads((RECIPES / f"kjv_{run.family}.json").read_text())
+    recipe |= {"output": name_of(run.family), "seed": run.seed}
+    recipe["optimizer"] |= {"learning_rate": run.learning_rate, "final_learning_rate": run.learning_rate * FINAL_PART}
+    if run.family in TUNES:
+        recipe["model"] = {"checkpoint": f"{name_of(TUNES[run.family])}, converted"}
+    return recipe
+
+
 def card(family, run, line, text, config, logits):
     """As the schema in zoo/cards/schema has it."""
-    result, recipe, bits = line["result"], line["result"]["recipe"], line["result"]["held_out_bits_per_byte"]
+    result, bits = line["result"], line["result"]["held_out_bits_per_byte"]
     epochs = result["tokens"] / result["training_tokens"]
-    start = f", from this project's {TUNES[family]} of the same text" if family in TUNES else ""
-    notes = "Models of all families were trained under equal conditions, to be compared: docs/our_models.md. So few tokens teach little: "
+    start = f", from {name_of(TUNES[family])}" if family in TUNES else ""
+    notes = "Models of all families were trained under equal conditions, to be compared: docs/our_models.md. It has read "
     return {
         "name": name_of(family),
         "aliases": [],
-        "description": f"Byte-level {family}, trained by this project on the King James Bible{start}",
+        "description": f"Byte-level {NAMES[family]}, trained by this project on the King James Bible{start}",
         "family": family,
         "task": "text-generation",
         "source": {"embedded": f"{name_of(family)}.safetensors"},
@@ -182,14 +196,20 @@ def card(family, run, line, text, config, logits):
             "held_out": f"the last 5 %, {result['held_out_bytes']} bytes",
         },
         "commands": [f"scripts/train_zoo FOLDER --text kjv.txt --families {','.join(filter(None, (TUNES.get(family), family)))}"],
-        "recipe": recipe,
+        "recipe": recipe_of(run),
         "training": {
             "seed": run.seed, "steps": result["steps"], "tokens": result["tokens"], "epochs": round(epochs, 2),
             "final_training_loss_nats": round(result["final_loss"], 4), "seconds": round(result["seconds"]), "threads": 1,
             "machine": line["conditions"]["cpu"] + ", shared with other work",
         },
-        "notes": notes + f"it has read the text {epochs:.2g} times.",
+        "notes": notes + ("the text once." if round(epochs, 1) == 1 else f"{epochs:.0%} of the text."),
     }  # fmt: skip
+
+
+def as_text(card):
+    """JSON, lists of plain values on one line."""
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    return re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda match: "[" + re.sub(r",\s+", ", ", match[1]) + "]", text) + "\n"
 
 
 def install(family, folder, text, results_file):
@@ -202,10 +222,6 @@ def install(family, folder, text, results_file):
     if not model.exists():
         raise SystemExit(f"{model} is missing: the best run of {family} was done in another folder")
     made = card(family, best, finished[best], text, needed_config(model), largest_logits(model))
-    made["recipe"] = {**made["recipe"], "output": made["name"], "data": {**made["recipe"]["data"], "files": ["kjv.txt"]}}
-    if family in TUNES:
-        start = f"{name_of(TUNES[family])}, converted"
-        made["recipe"]["model"] = {**made["recipe"]["model"], "checkpoint": start}
     shutil.copyfile(model / "model.safetensors", ROOT / "zoo/embedded" / f"{made['name']}.safetensors")
-    (ROOT / "zoo/cards" / f"{made['name']}.json").write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+    (ROOT / "zoo/cards" / f"{made['name']}.json").write_text(as_text(made))
     print(f"zoo/embedded/{made['name']}.safetensors, zoo/cards/{made['name']}.json: {bits_per_byte(finished, best):.4f} bits per byte")

@@ -23,7 +23,7 @@ SEEDS = [1, 2, 3]
 FINAL_PART = 1 / 40  # of the learning rate, at the end
 SCREENING_PART = 4  # a learning rate is tried with the tokens divided by this
 # Of the card that `wkv train` writes.
-KEPT = ["parameters", "steps", "training_tokens", "final_loss", "seconds", "held_out_bytes", "held_out_bits_per_byte", "recipe"]
+KEPT = ["parameters", "steps", "training_tokens", "final_loss", "seconds", "held_out_bytes", "held_out_bits_per_byte"]
 POLL_SECONDS = 0.2
 
 
