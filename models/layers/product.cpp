@@ -7,15 +7,16 @@
 namespace wkv::models {
 namespace {
 
+bool ask(const char* function) {
+  const auto op = c10::Dispatcher::singleton().findSchema({function, ""});
+  return op && op->typed<bool()>().call();
+}
+// Asked when the library is loaded: later a trace would see it.
+const bool has_bfloat16 = ask("mkldnn::_is_mkldnn_bf16_supported"), has_half = ask("mkldnn::_is_mkldnn_fp16_supported");
+
 // Whether PyTorch has more than plain loops for products of the dtype on this CPU.
 bool cpu_multiplies(at::ScalarType dtype) {
-  const auto ask = [](const char* function) {
-    const auto op = c10::Dispatcher::singleton().findSchema({function, ""});
-    return op && op->typed<bool()>().call();
-  };
-  static const bool bfloat16 = ask("mkldnn::_is_mkldnn_bf16_supported"),
-                    half = ask("mkldnn::_is_mkldnn_fp16_supported");
-  return dtype == at::kBFloat16 ? bfloat16 : dtype != at::kHalf || half;
+  return dtype == at::kBFloat16 ? has_bfloat16 : dtype != at::kHalf || has_half;
 }
 
 template <class Product, class... Operands>

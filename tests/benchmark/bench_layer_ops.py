@@ -66,7 +66,7 @@ def cases(tokens, width, dtype):
             [normal(max(1, tokens // side**2), side**2, width), normal(3, width)],
         ),
         "head norm, bonus and gate": (lambda *x: OPS._gated_head_norm(*x, eps=1e-3), composed_norm, norm),
-        "inputs of wkv7": (lambda *x: torch.stack(OPS._wkv7_inputs(*x)), composed_inputs, inputs),
+        "inputs of wkv7": (lambda *x: torch.stack([y.to(dtype) for y in OPS._wkv7_inputs(*x)]), composed_inputs, inputs),
         "squared ReLU": (OPS._squared_relu, lambda x: torch.relu(x).square(), [normal(1, tokens, 4 * width)]),
     }
 
