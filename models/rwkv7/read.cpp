@@ -73,14 +73,14 @@ class Rwkv7Reading {
     std::vector<at::Tensor> mixed;
     for (int i = 0; i < 6; ++i) mixed.push_back(rows());
     mix(*block.ln1, {att.x_r, att.x_w, att.x_k, att.x_v, att.x_a, att.x_g}, mixed, entries[0].tensor);
-    const auto low_rank = [](const at::Tensor& x, const at::Tensor& up) { return matrix_product(x, up); };
     r_ = att.receptance->forward(mixed[0]);
     k_ = att.key->forward(mixed[2]);
     v_ = att.value->forward(mixed[3]);
-    const at::Tensor decay = low_rank(matrix_product(mixed[1], att.w1).tanh_(), att.w2),
-                     rate = low_rank(matrix_product(mixed[4], att.a1), att.a2),
-                     residual = att.layer == 0 ? at::Tensor() : low_rank(matrix_product(mixed[3], att.v1), att.v2);
-    gate_ = low_rank(matrix_product(mixed[5], att.g1).sigmoid_(), att.g2);
+    const at::Tensor decay = matrix_product(matrix_product(mixed[1], att.w1).tanh_(), att.w2),
+                     rate = matrix_product(matrix_product(mixed[4], att.a1), att.a2),
+                     residual =
+                         att.layer == 0 ? at::Tensor() : matrix_product(matrix_product(mixed[3], att.v1), att.v2);
+    gate_ = matrix_product(matrix_product(mixed[5], att.g1).sigmoid_(), att.g2);
     if (att.layer == 0) first_value_ = v_;
 
     const at::Tensor w = at::empty(x_.sizes(), x_.options()), a = mixed[0], b = mixed[1];  // not needed any more
