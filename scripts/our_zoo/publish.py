@@ -165,6 +165,7 @@ def card(family, run, line, text, config, logits):
     """As the schema in zoo/cards/schema has it."""
     result, bits = line["result"], line["result"]["held_out_bits_per_byte"]
     epochs = result["tokens"] / result["training_tokens"]
+    families = ",".join(filter(None, (TUNES.get(family), family)))
     start = f", from {name_of(TUNES[family])}" if family in TUNES else ""
     notes = "Models of all families were trained under equal conditions, to be compared: docs/our_models.md. It has read "
     return {
@@ -195,7 +196,7 @@ def card(family, run, line, text, config, logits):
             "bytes": text.stat().st_size,
             "held_out": f"the last 5 %, {result['held_out_bytes']} bytes",
         },
-        "commands": [f"scripts/train_zoo FOLDER --text kjv.txt --families {','.join(filter(None, (TUNES.get(family), family)))}"],
+        "commands": [f"scripts/train_zoo FOLDER --results FOLDER/results.jsonl --text kjv.txt --families {families}"],
         "recipe": recipe_of(run),
         "training": {
             "seed": run.seed, "steps": result["steps"], "tokens": result["tokens"], "epochs": round(epochs, 2),
