@@ -28,4 +28,10 @@ inline double largest_error(const at::Tensor& actual, const at::Tensor& expected
   return ((actual - expected).abs().max() / expected.abs().max()).to(at::kDouble).item<double>();
 }
 
+// The root mean square of the differences, relative to that of the expected values: less a matter of chance than the
+// largest.
+inline double mean_error(const at::Tensor& actual, const at::Tensor& expected) {
+  return ((actual - expected).norm() / expected.norm()).to(at::kDouble).item<double>();
+}
+
 }  // namespace wkv::test

@@ -69,6 +69,15 @@ TEST(TrainCheckpoint, the_remains_of_a_killed_writer_are_removed) {
   EXPECT_FALSE(std::filesystem::exists(output / "checkpoint-5.incomplete"));
 }
 
+TEST(TrainCheckpoint, the_older_one_of_a_writer_killed_before_it_was_removed_goes_with_the_same_steps) {
+  const auto output = empty_folder("checkpoint_older");
+  const auto ten = write(output, 10, "ten");
+  std::filesystem::create_directories(output / "checkpoint-9");
+  EXPECT_EQ(write(output, 10, "again"), ten);
+  EXPECT_EQ(content(ten / "file"), "ten");
+  EXPECT_FALSE(std::filesystem::exists(output / "checkpoint-9"));
+}
+
 TEST(TrainCheckpoint, a_writer_killed_at_any_moment_leaves_a_complete_one) {
   const auto output = empty_folder("checkpoint_killed");
   const std::string half(50'000, 'x');

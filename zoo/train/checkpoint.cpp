@@ -58,10 +58,10 @@ std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::pa
   return newest;
 }
 
-std::filesystem::path write_checkpoint(const std::filesystem::path& output, int64_t steps,
-                                       const std::function<void(const std::filesystem::path& folder)>& fill) {
-  const auto complete = output / fmt::format("{}{}", kCheckpointPrefix, steps);
-  if (std::filesystem::exists(complete)) return complete;  // the run that wrote it made the same steps
+namespace {
+
+void write_whole(const std::filesystem::path& complete,
+                 const std::function<void(const std::filesystem::path& folder)>& fill) {
   auto incomplete = complete;
   incomplete += kIncomplete;
   std::filesystem::remove_all(incomplete);
@@ -76,7 +76,16 @@ std::filesystem::path write_checkpoint(const std::filesystem::path& output, int6
     std::filesystem::remove_all(incomplete, ignored);
     throw;
   }
-  sync(output);
+  sync(complete.parent_path());
+}
+
+}  // namespace
+
+std::filesystem::path write_checkpoint(const std::filesystem::path& output, int64_t steps,
+                                       const std::function<void(const std::filesystem::path& folder)>& fill) {
+  const auto complete = output / fmt::format("{}{}", kCheckpointPrefix, steps);
+  // One that is there is of the same steps: the run that wrote it was ended before it removed the older ones.
+  if (!std::filesystem::exists(complete)) write_whole(complete, fill);
   for (const auto& path : entries(output)) {
     const std::string name = path.filename().string();
     const bool leftover = name.starts_with(kCheckpointPrefix) && name.ends_with(kIncomplete);
