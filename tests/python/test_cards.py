@@ -214,8 +214,9 @@ def test_list_tells_what_is_in_the_cache(wkv_command, cached_file):
 
 @pytest.mark.parametrize("name", CARRIED)
 def test_a_model_that_the_library_carries_passes_its_check(wkv_command, name):
+    (card,) = [card for card in MODELS if card["name"] == name]
     passed = [line for line in wkv_command("verify", name).splitlines() if line.startswith("pass")]
-    assert len(passed) == 3, passed
+    assert len(passed) == (3 if "check" in card else 2), passed
 
 
 def test_info_shows_a_card_without_its_file(wkv_command):
