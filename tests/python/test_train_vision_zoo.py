@@ -51,7 +51,7 @@ def test_a_run_is_the_committed_recipe_with_another_seed_and_folder(model):
 def test_a_table_has_the_mean_the_spread_and_the_chance(results):
     text = vision.table(vision.CHARACTERS, results)
     assert "| top-1 | 35.0 % | 30.0 to 40.0 % | 1.6 % |\n| top-5 | 75.0 % | 75.0 to 75.0 % | 8.1 % |\n" in text
-    assert "20 steps in 2 minutes on 1 core of an a processor" in text and "seeds 1, 2" in text
+    assert "20 steps in 2 minutes at best, on 1 core of an a processor" in text and "seeds 1, 2" in text
     assert "| R@5, text to image | 50.0 % | 50.0 to 50.0 % | 12.5 % |" in vision.table(vision.EMOJI, results)
 
 
