@@ -72,7 +72,7 @@ def training_speed(family, model, text, program):
 
 
 def decoding_speed(model, program):
-    command = [program, "bench", model, "--dtype", "bf16", "--threads", "1", "--decode", "64", "--prompt", "64", "--json"]
+    command = [program, "bench", model, "--dtype", "bf16", "--threads", "1", "--decode", "512", "--prompt", "64", "--json"]
     report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     works = {result["work"]: result for result in report["dtypes"][0]["results"]}
     return works["decode"]["tokens_per_second"]["median"]
