@@ -9,11 +9,10 @@ from pathlib import Path
 
 from experiments.runs import read_results
 from our_zoo.publish import PAGE, ROOT, as_text
+from our_zoo.runs import RECIPES, SEEDS
 from train_program import card as card_of_run
 from train_program import train
 
-RECIPES = ROOT / "examples/train"
-SEEDS = [1, 2, 3]
 # Of the card that `wkv train` writes, beside its measurements.
 KEPT = ["parameters", "steps", "final_loss", "seconds", "threads", "pipeline", "classes", "training_images", "held_out_images"]
 
