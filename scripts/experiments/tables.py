@@ -1,10 +1,10 @@
 """Results as Markdown tables, and their places in docs/reproduce.md."""
 
-import re
 import statistics
 from collections import Counter
 from pathlib import Path
 
+from pages import with_part
 from svg_plot import write_svg
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reproduce.md"
@@ -65,18 +65,12 @@ def panels_of(experiment, lines):
     return experiment.panels(lines) if hasattr(experiment, "panels") else []
 
 
-def marked(name):
-    return re.compile(rf"(<!-- results: {re.escape(name)} -->\n).*?(<!-- /results -->)", re.DOTALL)
-
-
 def page_with(page, name, experiment, lines):
     """The page with these results' report, and plot where there is one, between the marks of the name."""
-    if not marked(name).search(page):
-        raise ValueError(f"{PAGE.name} has no <!-- results: {name} --> ... <!-- /results -->")
     report = experiment.report(lines) + "\n"
     if panels_of(experiment, lines):
         report += f"\n![the plot of this table]({plot_of(name).name})\n"
-    return marked(name).sub(lambda found: found[1] + report + found[2], page)
+    return with_part(page, f"results: {name}", report)
 
 
 def write(name, experiment, lines):

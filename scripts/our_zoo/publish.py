@@ -12,10 +12,10 @@ from pathlib import Path
 
 from experiments.runs import read_results
 from our_zoo.runs import FAMILIES, FINAL_PART, RECIPES, SEEDS, TUNES, bits_per_byte, by_run, full_run, learning_rates
+from pages import with_part
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/our_models.md"
-MARKED = re.compile(r"(<!-- our models -->\n).*?(<!-- /our models -->)", re.DOTALL)
 HEAD = (
     "| model | bits per byte, held out: mean of the seeds (lowest to highest) | learning rate | parameters "
     "| state after 1000 tokens, fp32 | trained, tokens/s | decoded, tokens/s |\n|---|---|---|---|---|---|---|\n"
@@ -126,7 +126,7 @@ def report(folder, text, program, write, results_file):
     found = table(folder, text, program, results_file)
     print(found, end="")
     if write:
-        PAGE.write_text(MARKED.sub(lambda marked: marked[1] + found + marked[2], PAGE.read_text()))
+        PAGE.write_text(with_part(PAGE.read_text(), "our models", found))
 
 
 def largest_logits(model):

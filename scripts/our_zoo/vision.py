@@ -1,7 +1,6 @@
 """The zoo's own vision models: their runs, their tables in docs/our_models.md, and a model's file and card in zoo/."""
 
 import json
-import re
 import shutil
 import statistics
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from experiments.runs import read_results
 from our_zoo.publish import PAGE, ROOT, as_text
 from our_zoo.runs import RECIPES, SEEDS
+from pages import with_part
 from train_program import card as card_of_run
 from train_program import train
 
@@ -150,8 +150,7 @@ def report(models, results_file, write):
         found = table(model, results_file)
         print(f"{model.name}\n{found}")
         if write:
-            marked = re.compile(rf"(<!-- {model.name} -->\n).*?(<!-- /{model.name} -->)", re.DOTALL)
-            PAGE.write_text(marked.sub(lambda match: match[1] + found + match[2], PAGE.read_text()))
+            PAGE.write_text(with_part(PAGE.read_text(), model.name, found))
 
 
 def card(model, line, config, best_of):
