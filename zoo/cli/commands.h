@@ -50,6 +50,10 @@ struct ModelArguments {
 
   CLI::Option* add_to(CLI::App& command, const std::string& model_help);  // the option MODEL
   zoo::LoadOptions load_options() const;                                  // sets the number of threads, too
+
+ protected:
+  // What `asked` names, or, where that is empty, zoo::tokenizer_of the model.
+  std::shared_ptr<const zoo::Tokenizer> load_tokenizer(const std::string& asked, int64_t vocab_size) const;
 };
 
 // And those that run a language model, with its tokenizer.

@@ -70,6 +70,17 @@ zoo::LoadOptions ModelArguments::load_options() const {
   return options;
 }
 
+std::shared_ptr<const zoo::Tokenizer> ModelArguments::load_tokenizer(const std::string& asked,
+                                                                    int64_t vocab_size) const {
+  if (!asked.empty()) return zoo::load_tokenizer(asked);
+  const std::string guess = zoo::tokenizer_of(model, vocab_size);
+  if (guess.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: no known tokenizer has {} tokens: name one with --tokenizer", model, vocab_size));
+  }
+  return zoo::load_tokenizer(guess);
+}
+
 void LanguageModelArguments::add_to(CLI::App& command, bool model_required) {
   auto* option = ModelArguments::add_to(command, kModelHelp);
   if (model_required) option->required();
@@ -84,14 +95,7 @@ std::shared_ptr<models::LanguageModel> LanguageModelArguments::load() const {
 
 std::shared_ptr<const zoo::Tokenizer> LanguageModelArguments::load_tokenizer(
     const models::LanguageModel& language_model) const {
-  if (!tokenizer.empty()) return zoo::load_tokenizer(tokenizer);
-  const std::string guess = zoo::tokenizer_of(model, language_model.vocab_size());
-  if (guess.empty()) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}: no known tokenizer has {} tokens: name one with --tokenizer", model,
-                            language_model.vocab_size()));
-  }
-  return zoo::load_tokenizer(guess);
+  return ModelArguments::load_tokenizer(tokenizer, language_model.vocab_size());
 }
 
 ChatFormat LanguageModelArguments::chat_format(const std::string& asked) const {

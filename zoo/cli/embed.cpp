@@ -63,7 +63,7 @@ void run_embed(const EmbedArguments& arguments) {
   const auto model = arguments.model.load();
   const std::string pipeline = arguments.model.pipeline_of(*model);
   const auto clip = of_texts ? require_clip(model, arguments.model.model) : nullptr;
-  const auto tokenizer = of_texts ? zoo::load_tokenizer(arguments.model.tokenizer) : nullptr;
+  const auto tokenizer = of_texts ? arguments.model.load_tokenizer(*clip) : nullptr;
   zoo::PartialEmbeddings done(arguments.output, origin_of(arguments, pipeline), zoo::embedding_width(*model));
   const std::vector<std::string> rest = not_done(names, done);
   const auto keep = [&](const std::vector<std::string>& some, const at::Tensor& vectors) {

@@ -36,8 +36,8 @@ void run_zero_shot_eval(const EvalArguments& arguments) {
     fmt::print(stderr, "{}: classes by the subfolders' {}\n", arguments.images, folder.by_name ? "names" : "order");
     images = folder.images;
   }
-  const auto tokenizer = zoo::load_tokenizer(arguments.model.tokenizer);
   const auto model = arguments.model.load_clip();
+  const auto tokenizer = arguments.model.load_tokenizer(*model);
   const at::Tensor classifier = arguments.prompts.classifier(*model, *tokenizer, names);
 
   Failures failures(images.size());
@@ -62,8 +62,8 @@ void run_zero_shot_eval(const EvalArguments& arguments) {
 
 void run_retrieval_eval(const EvalArguments& arguments) {
   const auto annotated = zoo::read_captions(arguments.annotations, arguments.images);
-  const auto tokenizer = zoo::load_tokenizer(arguments.model.tokenizer);
   const auto model = arguments.model.load_clip();
+  const auto tokenizer = arguments.model.load_tokenizer(*model);
   std::vector<std::string> paths;
   for (const auto& image : annotated) paths.push_back(image.path);
 

@@ -55,7 +55,7 @@ void run_retrieve(const RetrieveArguments& arguments) {
   }
   if (!texts.empty()) {
     const auto clip = require_clip(model, arguments.model.model);
-    const at::Tensor vectors = zoo::embed_texts(*clip, *zoo::load_tokenizer(arguments.model.tokenizer), texts);
+    const at::Tensor vectors = zoo::embed_texts(*clip, *arguments.model.load_tokenizer(*clip), texts);
     for (size_t i = 0; i < texts.size(); ++i)
       print_nearest(arguments, texts[i], vectors[static_cast<int64_t>(i)], index);
   }

@@ -93,7 +93,7 @@ Measured measure_images(const VerifyArguments& arguments, const std::shared_ptr<
     logits_of = [=](const at::Tensor& batch) { return classifier->forward(batch.to(dtype)).to(at::kFloat); };
   } else {
     const auto clip = require_clip(model, arguments.model.model);
-    const auto tokenizer = zoo::load_tokenizer(arguments.model.tokenizer);
+    const auto tokenizer = arguments.model.load_tokenizer(*clip);
     const at::Tensor classes = arguments.prompts.classifier(*clip, *tokenizer, names);
     logits_of = [=](const at::Tensor& batch) {
       return zoo::zero_shot_logits(zoo::embed_images(*clip, batch), classes);

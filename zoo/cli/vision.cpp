@@ -30,10 +30,9 @@ void VisionModelArguments::add_to(CLI::App& command) {
 }
 
 void VisionModelArguments::add_tokenizer_to(CLI::App& command) {
-  command
-      .add_option("--tokenizer", tokenizer,
-                  "The one that the model was trained with: clip, bytes, or the path of clip's vocabulary")
-      ->capture_default_str();
+  command.add_option(
+      "--tokenizer", tokenizer,
+      "clip, bytes, or the path of clip's vocabulary (default: the model's card's, or by its vocabulary's size)");
 }
 
 std::shared_ptr<models::Model> VisionModelArguments::load() const {
@@ -47,6 +46,10 @@ std::shared_ptr<models::Model> VisionModelArguments::load() const {
 }
 
 std::shared_ptr<models::RWKVCLIPImpl> VisionModelArguments::load_clip() const { return require_clip(load(), model); }
+
+std::shared_ptr<const zoo::Tokenizer> VisionModelArguments::load_tokenizer(const models::RWKVCLIPImpl& clip) const {
+  return ModelArguments::load_tokenizer(tokenizer, clip.options().vocab);
+}
 
 std::string VisionModelArguments::pipeline_of(const models::Model& loaded) const {
   return pipeline.empty() ? zoo::preprocessing_of(model, loaded) : pipeline;

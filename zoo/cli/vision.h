@@ -19,8 +19,8 @@
 namespace wkv::cli {
 
 struct VisionModelArguments : ModelArguments {
-  std::string pipeline;            // empty: the model's own
-  std::string tokenizer = "clip";  // of the texts, for RWKV-CLIP
+  std::string pipeline;   // empty: the model's own
+  std::string tokenizer;  // of the texts, for RWKV-CLIP; empty: zoo::tokenizer_of
   int64_t batch = 32;
 
   void add_to(CLI::App& command);
@@ -28,6 +28,7 @@ struct VisionModelArguments : ModelArguments {
   // Throw wkv::Error, which names the file, for models that read no images, or no images and texts.
   std::shared_ptr<models::Model> load() const;
   std::shared_ptr<models::RWKVCLIPImpl> load_clip() const;
+  std::shared_ptr<const zoo::Tokenizer> load_tokenizer(const models::RWKVCLIPImpl& model) const;
   std::string pipeline_of(const models::Model& model) const;
 };
 

@@ -20,8 +20,8 @@ struct ZeroShotArguments {
 void run_zero_shot(const ZeroShotArguments& arguments) {
   const std::vector<std::string> images = arguments.images.find();
   const auto names = arguments.prompts.load_labels();
-  const auto tokenizer = zoo::load_tokenizer(arguments.model.tokenizer);
   const auto model = arguments.model.load_clip();
+  const auto tokenizer = arguments.model.load_tokenizer(*model);
   const at::Tensor classifier = arguments.prompts.classifier(*model, *tokenizer, names);
   Failures failures(images.size());
   for_each_batch(images, arguments.model.pipeline_of(*model), arguments.model.batch, failures,
