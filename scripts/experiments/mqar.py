@@ -56,10 +56,11 @@ def mixers_for(task):
 
 
 def configs(quick):
-    """Mixer by mixer, so that the table grows row by row."""
+    """The shortest task first, and mixer by mixer, so that the tables grow row by row."""
+    shortest_first = sorted(tasks(quick).items(), key=lambda named: named[1]["steps"])
     return [
         {"task": name, **task, "mixer": kind, "size": size, "learning_rate": rate, "seed": seed}
-        for name, task in tasks(quick).items()
+        for name, task in shortest_first
         for kind, size in mixers_for(task)
         for seed in (range(1) if quick else SEEDS)
         for rate in (LEARNING_RATES[:1] if quick else LEARNING_RATES)

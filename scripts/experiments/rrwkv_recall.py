@@ -19,7 +19,7 @@ from experiments.runs import digest_of
 from experiments.tables import best_runs, conditions_line, markdown_table, mean_and_spread, results_of
 
 KEYS, VALUES = 8, 16  # tokens 1..8 and 9..24; 0 is what stands between
-SEEDS, LEARNING_RATES = range(3), (1e-3, 2e-3, 4e-3)
+SEEDS, LEARNING_RATES = range(3), (2.5e-3, 5e-3, 1e-2)
 MODELS = [("rwkv4", None), ("rrwkv", 8), ("rrwkv", 16)]  # and the interval between mediums
 LENGTHS = [64, 128]
 SIZES = {"layers": 2, "width": 32, "pairs": 4, "batch": 32, "steps": 2000}
