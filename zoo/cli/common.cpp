@@ -71,7 +71,7 @@ zoo::LoadOptions ModelArguments::load_options() const {
 }
 
 std::shared_ptr<const zoo::Tokenizer> ModelArguments::load_tokenizer(const std::string& asked,
-                                                                    int64_t vocab_size) const {
+                                                                     int64_t vocab_size) const {
   if (!asked.empty()) return zoo::load_tokenizer(asked);
   const std::string guess = zoo::tokenizer_of(model, vocab_size);
   if (guess.empty()) {
