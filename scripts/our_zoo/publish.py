@@ -166,6 +166,8 @@ def card(family, run, line, text, config, logits):
     result, bits = line["result"], line["result"]["held_out_bits_per_byte"]
     epochs = result["tokens"] / result["training_tokens"]
     families = ",".join(filter(None, (TUNES.get(family), family)))
+    window = recipe_of(run)["context"]
+    reading = f"in windows of {window} bytes: --context {window}" if family == "transformer" else "in one pass"
     start = f", from {name_of(TUNES[family])}" if family in TUNES else ""
     notes = "Models of all families were trained under equal conditions, to be compared: docs/our_models.md. It has read "
     return {
@@ -185,7 +187,7 @@ def card(family, run, line, text, config, logits):
         "licence": "Apache-2.0",
         "figures": [{
             "metric": "bits per byte", "data": "King James Bible, the last 5 % (held out)", "value": round(bits, 4), "unit": "",
-            "conditions": f"bf16 weights, fp32 arithmetic, weights fixed; {result['held_out_bytes']} bytes in one pass",
+            "conditions": f"bf16 weights, fp32 arithmetic, weights fixed; {result['held_out_bytes']} bytes {reading}",
         }],
         "check": {"prompt": PROMPT, "logits": logits},
         "verified": "full",

@@ -91,6 +91,16 @@ def test_score_of_english_is_better_than_of_noise(tmp_path):
     assert english["bytes"] == english["tokens"] == 165
 
 
+def test_a_text_is_scored_in_windows(tmp_path):
+    (tmp_path / "text").write_bytes(b"And God said, Let there be light: and there was light.\n" * 3)
+    at_once, wide, narrow = (
+        json.loads(text_of("score", "kjv-1m-transformer", "--text", tmp_path / "text", "--json", *context))["bits_per_byte"]
+        for context in ((), ("--context", 400), ("--context", 8))
+    )
+    assert wide == pytest.approx(at_once, rel=1e-5)
+    assert narrow > 1.05 * at_once
+
+
 def test_info_tells_family_sizes_dtype_state_and_tokenizer(checkpoint):
     info = json.loads(text_of("info", checkpoint, "--json"))
     assert info["family"] == "rwkv7" and info["container"] == "safetensors"

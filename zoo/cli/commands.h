@@ -68,6 +68,9 @@ struct LanguageModelArguments : ModelArguments {
   ChatFormat chat_format(const std::string& asked) const;
 };
 
+// The option for the `context` of zoo::score, 0 where it isn't given.
+void add_context(CLI::App& command, int64_t& context);
+
 // Sampling options with the defaults of the command line.
 struct SamplingArguments {
   GenerateOptions options{.sampler = {.top_p = 0.85}};

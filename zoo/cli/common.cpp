@@ -98,6 +98,15 @@ std::shared_ptr<const zoo::Tokenizer> LanguageModelArguments::load_tokenizer(
   return ModelArguments::load_tokenizer(tokenizer, language_model.vocab_size());
 }
 
+void add_context(CLI::App& command, int64_t& context) {
+  command
+      .add_option(
+          "--context", context,
+          "Read the text in windows of so many tokens, of which the second half counts: for a transformer, what "
+          "it was trained on (default: the text at once)")
+      ->check(CLI::PositiveNumber);
+}
+
 ChatFormat LanguageModelArguments::chat_format(const std::string& asked) const {
   if (!asked.empty()) return wkv::chat_format(asked);
   const auto card = zoo::card_of(model);

@@ -15,6 +15,7 @@ namespace {
 struct ScoreArguments {
   LanguageModelArguments model;
   std::string text;
+  int64_t context = 0;
   bool json = false;
 };
 
@@ -24,7 +25,7 @@ void run_score(const ScoreArguments& arguments) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: there is nothing to score in it", arguments.text));
   const auto model = arguments.model.load();
   const auto tokenizer = arguments.model.load_tokenizer(*model);
-  const zoo::Score score = zoo::score(*model, *tokenizer, text);
+  const zoo::Score score = zoo::score(*model, *tokenizer, text, arguments.context);
   const double tokens = static_cast<double>(score.tokens);
   const double bits_per_byte = score.nats / std::log(2.0) / static_cast<double>(text.size());
   const double perplexity = std::exp(score.nats / tokens);
@@ -50,6 +51,7 @@ void add_score(CLI::App& app) {
   auto arguments = std::make_shared<ScoreArguments>();
   arguments->model.add_to(*command, /*model_required=*/true);
   command->add_option("--text", arguments->text, "The text file; -: standard input")->required();
+  add_context(*command, arguments->context);
   command->add_flag("--json", arguments->json, "One JSON object instead of a line");
   command->callback([arguments] { run_score(*arguments); });
 }

@@ -22,6 +22,7 @@ namespace {
 struct VerifyArguments {
   VisionModelArguments model;
   std::string text, lambada, images, data;  // what figures are measured on
+  int64_t context = 0;                      // of the text
   PromptArguments prompts;
   bool json = false;
 
@@ -58,10 +59,10 @@ models::LanguageModel& require_language(models::Model& model, const std::string&
   throw Error(ErrorCode::invalid_argument, fmt::format("{}: reads no text: it is {}", name, model.family()));
 }
 
-Measured measure_text(const std::string& path, models::LanguageModel& model, const zoo::Tokenizer& tokenizer) {
-  const std::string text = read_text(path);
-  if (text.empty()) throw Error(ErrorCode::invalid_argument, fmt::format("{}: there is nothing in it", path));
-  const zoo::Score score = zoo::score(model, tokenizer, text);
+Measured measure_text(const VerifyArguments& arguments, models::LanguageModel& model, const zoo::Tokenizer& tokenizer) {
+  const std::string text = read_text(arguments.text);
+  if (text.empty()) throw Error(ErrorCode::invalid_argument, fmt::format("{}: there is nothing in it", arguments.text));
+  const zoo::Score score = zoo::score(model, tokenizer, text, arguments.context);
   return {{"bits per byte", score.nats / std::log(2.0) / static_cast<double>(text.size())}};
 }
 
@@ -121,7 +122,7 @@ std::vector<zoo::Check> check_numbers(const VerifyArguments& arguments, const Su
                       std::back_inserter(checks));
   };
   if (prompt) checks.push_back(zoo::check_logits(*prompt, language(), *tokenizer));
-  if (!arguments.text.empty()) add_figures(measure_text(arguments.text, language(), *tokenizer), "");
+  if (!arguments.text.empty()) add_figures(measure_text(arguments, language(), *tokenizer), "");
   if (!arguments.lambada.empty()) add_figures(measure_lambada(arguments.lambada, language(), *tokenizer), "LAMBADA");
   if (!arguments.images.empty()) add_figures(measure_images(arguments, model), "");
   return checks;
@@ -178,6 +179,7 @@ void add_verify(CLI::App& app) {
   auto arguments = std::make_shared<VerifyArguments>();
   arguments->model.add_to(*command);
   command->add_option("--text", arguments->text, "Compare bits per byte on this text");
+  add_context(*command, arguments->context);
   command->add_option("--lambada", arguments->lambada,
                       "Compare perplexity and accuracy on LAMBADA: a JSON object a line");
   command->add_option("--images", arguments->images, "Compare accuracy on this folder, with one subfolder a class");

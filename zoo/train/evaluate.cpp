@@ -2,7 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/cross_entropy_loss.h>
 
 #include <algorithm>
 #include <numbers>
@@ -19,20 +18,6 @@ bool grows(const models::LanguageModel& model) {
   return std::ranges::any_of(state.entries, [](const auto& entry) { return models::State::grows(entry.name); });
 }
 
-// -sum log p(tokens[i]) over i >= first, each given what its window has ahead of it: at least half of `context` tokens,
-// where there are so many.
-double windowed_nats(models::LanguageModel& model, const at::Tensor& tokens, int64_t first, int64_t context) {
-  const int64_t counted = std::max<int64_t>(context / 2, 1), count = tokens.numel();
-  double nats = 0;
-  for (int64_t begin = first; begin < count; begin += counted) {
-    const int64_t end = std::min(begin + counted, count), start = std::max<int64_t>(end - 1 - context, 0);
-    const at::Tensor hidden = model.hidden(tokens.slice(0, start, end - 1).unsqueeze(0)).first;
-    const at::Tensor logits = model.logits(hidden.slice(1, begin - 1 - start)).squeeze(0).to(at::kDouble);
-    nats += at::cross_entropy_loss(logits, tokens.slice(0, begin, end), {}, at::Reduction::Sum).item<double>();
-  }
-  return nats;
-}
-
 }  // namespace
 
 double held_out_bits_per_byte(models::LanguageModel& model, const TextData& data, int64_t context) {
@@ -42,7 +27,8 @@ double held_out_bits_per_byte(models::LanguageModel& model, const TextData& data
   const auto bits_per_byte = [&](double nats) {
     return nats / std::numbers::ln2 / static_cast<double>(data.held_out_bytes);
   };
-  if (grows(model)) return bits_per_byte(windowed_nats(model, tokens, std::max<int64_t>(lead, 1), context));
+  if (grows(model))
+    return bits_per_byte(windowed_negative_log_likelihood(model, tokens, std::max<int64_t>(lead, 1), context));
   models::State state;
   if (lead > 1) state = model.hidden(tokens.slice(0, 0, lead - 1).unsqueeze(0)).second;
   return bits_per_byte(negative_log_likelihood(model, tokens.slice(0, lead - 1), state));
