@@ -144,8 +144,8 @@ INSTANTIATE_TEST_SUITE_P(
 // Gives the trainer the batches of the published code's run.
 class PublishedBatches : public ContrastiveTask {
  public:
-  PublishedBatches(std::shared_ptr<models::RWKVCLIPImpl> model, const test::Fixture& fixture, ContrastiveData data,
-                   const TrainConfig& config)
+  PublishedBatches(const std::shared_ptr<models::RWKVCLIPImpl>& model, const test::Fixture& fixture,
+                   ContrastiveData data, const TrainConfig& config)
       : ContrastiveTask(model, std::move(data), config), model_(model), fixture_(fixture) {}
   at::Tensor loss(int64_t index) override {
     const std::string number = std::to_string(index);

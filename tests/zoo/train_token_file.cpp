@@ -168,7 +168,7 @@ TEST(TokenisedText, stands_alone) {
 }
 
 TEST(TrainText, of_no_bytes_is_refused) {
-  std::ofstream(temporary("nothing.txt"));
+  const std::ofstream nothing(temporary("nothing.txt"));
   EXPECT_THAT(message_of([] { load_text({.files = {temporary("nothing.txt")}}); }),
               HasSubstr("there is no text to train on"));
 }
