@@ -64,15 +64,16 @@ TEST_P(RefusedCaptions, are_named_with_the_recipes_key) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, RefusedCaptions,
-    testing::Values(BrokenCaptions{R"([{"image": "a.png", "caption": [""]}])", {}, "an empty name"},
-                    BrokenCaptions{R"([{"image": "a.png", "caption": []}])", {}, "an empty list"},
-                    BrokenCaptions{R"([{"image": "a.png"}])", {}, R"(expected {"image", "caption"})"},
-                    BrokenCaptions{R"([{"image": "b.png", "caption": ["b"]}])", {}, "data.images: 1 of 1 images"},
-                    BrokenCaptions{R"([{"image": "a.png", "caption": ["a", "b"]}])",
-                                   {1},
-                                   "a.png has 2 captions, data.caption_weights 1 numbers"},
-                    BrokenCaptions{R"([{"image": "a.png", "caption": ["a"]}])", {0, 1}, "none of its captions"},
-                    BrokenCaptions{"[", {}, "data.captions: "}));
+    testing::Values(
+        BrokenCaptions{R"([{"image": "a.png", "caption": [""]}])", {}, "the captions of a.png: an empty name"},
+        BrokenCaptions{R"([{"image": "a.png", "caption": []}])", {}, "the captions of a.png: an empty list"},
+        BrokenCaptions{R"([{"image": "a.png"}])", {}, R"(expected {"image", "caption"})"},
+        BrokenCaptions{R"([{"image": "b.png", "caption": ["b"]}])", {}, "data.images: 1 of 1 images"},
+        BrokenCaptions{R"([{"image": "a.png", "caption": ["a", "b"]}])",
+                       {1},
+                       "a.png has 2 captions, data.caption_weights 1 numbers"},
+        BrokenCaptions{R"([{"image": "a.png", "caption": ["a"]}])", {0, 1}, "none of its captions"},
+        BrokenCaptions{"[", {}, "data.captions: "}));
 
 }  // namespace
 }  // namespace wkv::zoo

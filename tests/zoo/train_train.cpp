@@ -302,6 +302,29 @@ TEST(Train, a_vocabulary_smaller_than_the_tokenizers_is_refused) {
   EXPECT_THAT([&] { run(config); }, testing::ThrowsMessage<Error>(HasSubstr("model.vocab must be at least")));
 }
 
+TEST(Train, what_the_model_does_not_read_is_refused_and_leaves_nothing) {
+  const auto refused_by = [](const std::string& message, auto&& change) {
+    auto config = tiny_run("not_read");
+    change(config.model);
+    EXPECT_THAT([&] { run(config); }, testing::ThrowsMessage<Error>(HasSubstr(message)));
+    EXPECT_FALSE(std::filesystem::exists(config.output)) << message;
+  };
+  refused_by("model.config is not for rwkv7", [](auto& model) { model.config = R"({"n_layer": 2})"; });
+  const auto trained = tiny_run("not_read_base");
+  run(trained);
+  refused_by("model.family is not for a model.checkpoint of rwkv7", [&](auto& model) {
+    model.family = "rwkv6";
+    model.checkpoint = trained.output;
+  });
+}
+
+TEST(Train, an_output_that_can_not_be_made_is_named) {
+  auto config = tiny_run("not_made");
+  std::ofstream(config.output) << "a file";
+  EXPECT_THAT([&] { run(config); },
+              testing::ThrowsMessage<Error>(HasSubstr("output: cannot make the folder " + config.output)));
+}
+
 TEST(Train, a_based_model_without_all_its_kinds_of_layers_is_refused) {
   auto config = tiny_run("based");
   config.model.family = "based";

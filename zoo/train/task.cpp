@@ -57,8 +57,10 @@ int64_t count_parameters(const models::Model& model) {
 
 std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank) {
   const auto& m = config.model;
-  const std::string family = m.checkpoint.empty() ? m.family : describe(m.checkpoint, {.config = m.config}).family;
+  const bool is_new = m.checkpoint.empty();
+  const std::string family = is_new ? m.family : describe(m.checkpoint, {.config = m.config}).family;
   const auto refuse = [&](const std::vector<std::string>& keys) { require_defaults(config, keys, family); };
+  if (m.family != family) require_defaults(config, {"model.family"}, fmt::format("a model.checkpoint of {}", family));
   if (family == "rwkv_clip") {
     refuse(kOfText);
     refuse(kOfClasses);
@@ -73,6 +75,7 @@ std::unique_ptr<Task> make_task(const TrainConfig& config, const Rank& rank) {
   refuse(kOfImages);
   refuse(kOfClasses);
   refuse(kOfCaptions);
+  if (is_new) refuse({"model.config"});
   return make_language_task(config, rank);
 }
 

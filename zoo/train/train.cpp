@@ -91,6 +91,14 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
   file.commit();
 }
 
+void create_output(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("output: cannot make the folder {}: {}", folder.string(), error.message()));
+}
+
 at::ScalarType export_dtype(const TrainConfig& config) {
   return config.export_dtype == "bf16" ? at::kBFloat16 : at::kFloat;
 }
@@ -123,7 +131,6 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
   const bool leads = ranks == nullptr || ranks->rank() == 0;
   const Rank rank = rank_of(config, ranks);
   const std::filesystem::path output = config.output;
-  if (leads) std::filesystem::create_directories(output);
   const auto checkpoint = newest_checkpoint(output);
   if (ranks != nullptr) require_same_checkpoint(checkpoint, config, *ranks);
   if (checkpoint) require_recipe_of(*checkpoint, config);
@@ -135,6 +142,7 @@ TrainReport run(const TrainConfig& config, ProcessGroup* ranks, std::ostream& pr
   Trainer trainer(*task, config, ranks);
   Notes notes;
   if (checkpoint) notes = Notes::from_map(trainer.restore(*checkpoint));
+  if (leads) create_output(output);
 
   const StopSignals stop;
   std::optional<Progress> progress;

@@ -119,7 +119,9 @@ std::vector<CaptionedImage> read_captions(const std::filesystem::path& annotatio
                   fmt::format("{}: expected {{\"image\", \"caption\"}}, got {}", where, printable(item.dump())));
     }
     const nlohmann::json captions = item["caption"].is_array() ? item["caption"] : nlohmann::json{item["caption"]};
-    images.push_back({(folder / item["image"].get<std::string>()).string(), parse_texts(captions, where)});
+    const auto name = item["image"].get<std::string>();
+    images.push_back({(folder / name).string(),
+                      parse_texts(captions, fmt::format("{}: the captions of {}", where, printable(name)))});
   }
   return images;
 }
