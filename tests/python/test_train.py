@@ -155,6 +155,20 @@ def test_the_examples_of_fine_tuning_run(tmp_path, text, recipe):
         assert (tmp_path / name / written).exists()
 
 
+LANGUAGE_RECIPES = ("rwkv4_pile", "rwkv5_minipile", "rwkv6_minipile", "rwkv7_minipile", "based_360m")
+
+
+@pytest.mark.parametrize("name", LANGUAGE_RECIPES)
+def test_a_published_recipe_trains_a_small_model(tmp_path, text, name):
+    run("train", f"examples/train/published/{name}.json", f"output={tmp_path / 'run'}", f"data.files={text}", "data.tokenizer=bytes",
+        "model.layers=3", "model.width=64", "model.ffn_width=256", "model.vocab=0", "context=32", "batch=2", "steps=2", "threads=1",
+        cwd=PROGRAM.parents[2])
+    published = json.loads((PROGRAM.parents[2] / f"examples/train/published/{name}.json").read_text())
+    card = json.loads((tmp_path / "run/card.json").read_text())
+    assert card["family"] == published["model"]["family"]
+    assert card["recipe"]["optimizer"].items() >= published["optimizer"].items()
+
+
 def test_an_rwkv4_becomes_multi_temporal_and_is_tuned(tmp_path, text, recipe):
     """docs/families/multi_temporal_rwkv.md, word for word but for the sizes."""
     run("train", recipe, "model.family=rwkv4", "export_dtype=fp32")

@@ -31,6 +31,13 @@ INSTANTIATE_TEST_SUITE_P(TrainSchedule, LearningRate,
                                          Point{"exponential", 10, 1.0}, Point{"exponential", 60, std::sqrt(0.1)},
                                          Point{"exponential", 110, 0.1}));
 
+TEST(TrainSchedule, a_warmup_begins_where_the_recipe_says) {
+  auto optimizer = kOptimizer;
+  optimizer.warmup_start = 0.001;
+  EXPECT_NEAR(learning_rate(optimizer, 0, 110), 0.001, 1e-12);
+  EXPECT_NEAR(learning_rate(optimizer, 5, 110), 0.5005, 1e-12);
+}
+
 TEST(TrainSchedule, without_warmup_the_first_step_has_the_full_rate) {
   auto optimizer = kOptimizer;
   optimizer.warmup = 0;

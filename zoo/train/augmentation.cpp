@@ -4,26 +4,10 @@
 #include <cmath>
 #include <random>
 
-#include "train/random_bits.h"
+#include "train/draws.h"
 
 namespace wkv::zoo {
 namespace {
-
-// A series of independent numbers from one.
-class Draws {
- public:
-  Draws(uint64_t bits, uint64_t purpose) : seed_(random_bits(bits, purpose)) {}
-  uint64_t next() { return random_bits(seed_, count_++); }
-  double between(double low, double high) { return low + (high - low) * uniform(next()); }
-  int64_t up_to(int64_t most) {
-    return std::min(static_cast<int64_t>(uniform(next()) * static_cast<double>(most + 1)), most);
-  }
-
- private:
-  uint64_t seed_, count_ = 0;
-};
-
-enum Purpose : uint64_t { kCrop, kFlip, kMixing };
 
 Interval centred(int64_t size, int64_t length) { return {(size - length) / 2, length}; }
 
@@ -51,7 +35,7 @@ Interval covered(int64_t centre, int64_t length, int64_t size) {
 }  // namespace
 
 Box draw_crop(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {
-  Draws draws(bits, kCrop);
+  Draws draws(bits, Purpose::crop);
   const auto& areas = augment.crop_area;
   const auto& aspects = augment.crop_aspect;
   for (int attempt = 0; attempt < 10; ++attempt) {
@@ -66,12 +50,24 @@ Box draw_crop(const TrainConfig::Augment& augment, uint64_t bits, int64_t height
 }
 
 bool draw_flip(const TrainConfig::Augment& augment, uint64_t bits) {
-  return Draws(bits, kFlip).between(0, 1) < augment.flip;
+  return Draws(bits, Purpose::flip).between(0, 1) < augment.flip;
+}
+
+std::optional<Box> draw_erasure(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {
+  Draws draws(bits, Purpose::erasing);
+  if (draws.between(0, 1) >= augment.erase) return std::nullopt;
+  constexpr double kLeast = 0.02, kMost = 1.0 / 3, kWidest = 10.0 / 3;
+  const double area = draws.between(kLeast, kMost) * static_cast<double>(height * width);
+  const double aspect = std::exp(draws.between(-std::log(kWidest), std::log(kWidest)));
+  const int64_t rows = std::min(std::llround(std::sqrt(area / aspect)), static_cast<long long>(height));
+  const int64_t columns = std::min(std::llround(std::sqrt(area * aspect)), static_cast<long long>(width));
+  const int64_t top = draws.up_to(height - rows);
+  return Box{{top, rows}, {draws.up_to(width - columns), columns}};
 }
 
 Mixing draw_mixing(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {
   if (augment.mixup == 0 && augment.cutmix == 0) return {};
-  Draws draws(bits, kMixing);
+  Draws draws(bits, Purpose::mixing);
   const bool cut = augment.mixup == 0 || (augment.cutmix > 0 && draws.between(0, 1) < 0.5);
   const double share = draw_beta(cut ? augment.cutmix : augment.mixup, draws.next());
   if (!cut) return {.share = share};
@@ -88,6 +84,19 @@ RgbImage cut_out(const RgbImage& image, const Box& box) {
   for (int64_t y = 0; y < part.height; ++y)
     std::copy_n(image.row(box.rows.first + y) + 3 * box.columns.first, 3 * part.width, part.row(y));
   return part;
+}
+
+void fill_with_noise(Planes& planes, const Box& box, const Pipeline& pipeline, uint64_t bits) {
+  Draws draws(bits, Purpose::noise);
+  for (size_t c = 0; c < 3; ++c) {
+    for (int64_t y = 0; y < box.rows.length; ++y) {
+      uint8_t* row = planes.values.get() +
+                     (static_cast<int64_t>(c) * planes.height + box.rows.first + y) * planes.width + box.columns.first;
+      for (int64_t x = 0; x < box.columns.length; ++x)
+        row[x] =
+            static_cast<uint8_t>(std::clamp(pipeline.mean[c] + pipeline.deviation[c] * draws.normal(), 0.0, 255.0));
+    }
+  }
 }
 
 void flip_horizontally(Planes& planes) {

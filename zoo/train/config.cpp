@@ -88,12 +88,15 @@ void visit_fields(Config& c, Visit&& visit) {
   visit("data.augment.crop_area", c.data.augment.crop_area, between(kPositive, 1));
   visit("data.augment.crop_aspect", c.data.augment.crop_aspect, between(0.01, 100));
   visit("data.augment.flip", c.data.augment.flip, between(0, 1));
+  visit("data.augment.rand_augment", c.data.augment.rand_augment, between(0, 10));
+  visit("data.augment.erase", c.data.augment.erase, between(0, 1));
   visit("data.augment.mixup", c.data.augment.mixup, at_least(0));
   visit("data.augment.cutmix", c.data.augment.cutmix, at_least(0));
   visit("optimizer.learning_rate", c.optimizer.learning_rate, at_least(kPositive));
   visit("optimizer.final_learning_rate", c.optimizer.final_learning_rate, at_least(0));
   visit("optimizer.decay", c.optimizer.decay, one_of({"cosine", "linear", "exponential", "one_cycle"}));
   visit("optimizer.warmup", c.optimizer.warmup, at_least(0));
+  visit("optimizer.warmup_start", c.optimizer.warmup_start, between(0, 1));
   visit("optimizer.beta1", c.optimizer.beta1, between(0, below_one));
   visit("optimizer.beta2", c.optimizer.beta2, between(0, below_one));
   visit("optimizer.eps", c.optimizer.eps, at_least(0));

@@ -5,7 +5,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cmath>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -13,6 +15,7 @@
 #include "core/parallel.h"
 #include "image/preprocess.h"
 #include "train/augmentation.h"
+#include "train/rand_augment.h"
 #include "train/random_bits.h"
 #include "wkv/error.h"
 
@@ -33,6 +36,12 @@ constexpr int64_t kKeptBytes = int64_t{1} << 30;
                                                    fmt::join(shown, "; "), broken > kMostShown ? "; ..." : ""));
 }
 
+std::array<uint8_t, 3> mean_colour(const Pipeline& pipeline) {
+  std::array<uint8_t, 3> colour{};
+  for (size_t c = 0; c < 3; ++c) colour[c] = static_cast<uint8_t>(std::lround(pipeline.mean[c]));
+  return colour;
+}
+
 Planes augmented(const RgbImage& image, const Pipeline& pipeline, const TrainConfig::Augment& augment, uint64_t bits) {
   const auto crop = [&] {
     if (augment.crop_area.empty()) return resize_and_crop(image, pipeline);
@@ -42,6 +51,9 @@ Planes augmented(const RgbImage& image, const Pipeline& pipeline, const TrainCon
   };
   Planes planes = crop();
   if (draw_flip(augment, bits)) flip_horizontally(planes);
+  if (augment.rand_augment > 0) rand_augment(planes, augment.rand_augment, mean_colour(pipeline), bits);
+  if (const auto box = draw_erasure(augment, bits, planes.height, planes.width))
+    fill_with_noise(planes, *box, pipeline, bits);
   return planes;
 }
 

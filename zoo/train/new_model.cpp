@@ -51,7 +51,7 @@ models::RWKV7Options rwkv7_options(const Sizes& s, int64_t vocab) {
   return options;
 }
 
-// As in the released models: of five layers one with linear and one with sliding attention, the others convolve.
+// As in the released 360m: of five layers one with linear and the next with sliding attention, the others convolve.
 models::BasedOptions based_options(const Sizes& s, int64_t vocab) {
   if (s.layers < 3) {
     throw Error(ErrorCode::invalid_argument,
@@ -63,8 +63,10 @@ models::BasedOptions based_options(const Sizes& s, int64_t vocab) {
   options.heads = options.linear_heads = s.width / s.head_size;
   options.linear_layers.clear();
   options.sliding_layers.clear();
-  for (int64_t layer = 1; layer < s.layers; layer += 5) options.linear_layers.push_back(layer);
-  for (int64_t layer = 2; layer < s.layers; layer += 5) options.sliding_layers.push_back(layer);
+  for (int64_t layer = 1; layer + 1 < s.layers; layer += 5) {
+    options.linear_layers.push_back(layer);
+    options.sliding_layers.push_back(layer + 1);
+  }
   options.ffn_width = s.ffn_width;
   options.vocab = vocab;
   return options;

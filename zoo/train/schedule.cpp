@@ -37,7 +37,8 @@ double learning_rate(const TrainConfig::Optimizer& optimizer, int64_t step, int6
   const double progress = std::clamp(static_cast<double>(step - optimizer.warmup) / after_warmup, 0.0, 1.0);
   const double rate = decayed(optimizer, progress);
   if (step >= optimizer.warmup) return rate;
-  return rate * (0.01 + 0.99 * static_cast<double>(step) / static_cast<double>(optimizer.warmup));
+  const double start = optimizer.warmup_start;
+  return rate * (start + (1 - start) * static_cast<double>(step) / static_cast<double>(optimizer.warmup));
 }
 
 double beta1(const TrainConfig::Optimizer& optimizer, int64_t step, int64_t steps) {

@@ -6,8 +6,8 @@
 
 namespace wkv::zoo {
 
-// Warm-up from 1 % linearly, times the decay from learning_rate to final_learning_rate over the steps after the
-// warm-up. one_cycle (arXiv 1708.07120, as PyTorch's OneCycleLR has it): half a cosine from learning_rate / 25 up,
+// Warm-up from warmup_start linearly, times the decay from learning_rate to final_learning_rate over the steps after
+// the warm-up. one_cycle (arXiv 1708.07120, as PyTorch's OneCycleLR has it): half a cosine from learning_rate / 25 up,
 // which the last step of the warm-up ends, then half a cosine down to final_learning_rate at the last step. step: 0 for
 // the first of `steps`.
 WKV_API double learning_rate(const TrainConfig::Optimizer& optimizer, int64_t step, int64_t steps);

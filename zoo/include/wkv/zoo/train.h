@@ -19,17 +19,17 @@ struct TrainConfig {
     bool operator==(const Ranks&) const = default;
   };
   struct Model {
-    // Fine-tuning: the model that this checkpoint holds, its parameters in fp32. The keys below say nothing then.
+    // Fine-tuning: the model that this checkpoint holds, its parameters in fp32. The sizes below say nothing then.
     std::string checkpoint;
     // Upstream's configuration keys: a JSON object, or the path of a JSON file. Of a checkpoint: what the shapes can't
-    // tell. Of a new vision model: all of it.
+    // tell. Of a new vision model: all of it. Of a new language model: none.
     std::string config;
     // A new model: rwkv4, rwkv5, rwkv6, rwkv7, multi_temporal_rwkv, rrwkv, based or transformer, whose sizes the keys
     // below are; or vrwkv, vrwkv6 or rwkv_clip.
     std::string family = "rwkv7";
     int64_t layers = 6;
     int64_t width = 192;
-    int64_t head_size = 64;    // rwkv5, 6, 7, based, transformer
+    int64_t head_size = 64;    // rwkv5, 6, 7, based, transformer; the others have no heads
     int64_t ffn_width = 0;     // 0: the family's rule
     int64_t vocab = 0;         // 0: the tokenizer's
     int64_t perspectives = 4;  // multi_temporal_rwkv
@@ -41,6 +41,8 @@ struct TrainConfig {
     std::vector<double> crop_area;  // [least, most]: of the image's area; empty: the pipeline's crop
     std::vector<double> crop_aspect = {3.0 / 4, 4.0 / 3};  // [least, most]: width by height
     double flip = 0.0;                                     // the probability that left and right are exchanged
+    double rand_augment = 0.0;  // the magnitude, 0..10, of RandAugment's two operations (arXiv 1909.13719); 0: none
+    double erase = 0.0;         // the probability that a box of the image is noise (arXiv 1708.04896)
     // vrwkv, vrwkv6: the alpha of mixup (arXiv 1710.09412) and cutmix (arXiv 1905.04899); 0: none. With both, each
     // image gets one of them.
     double mixup = 0.0, cutmix = 0.0;
@@ -76,7 +78,8 @@ struct TrainConfig {
     // Of the learning rate: cosine, linear, exponential, or one_cycle: PyTorch's OneCycleLR, which warms up from 1/25
     // and moves beta1 from 0.95 to 0.85 and back.
     std::string decay = "cosine";
-    int64_t warmup = 10;  // steps, from 1 % of the learning rate
+    int64_t warmup = 10;         // steps
+    double warmup_start = 0.01;  // the part of the learning rate that the warm-up begins with; one_cycle has its own
     double beta1 = 0.9;
     double beta2 = 0.99;
     double eps = 1e-18;
