@@ -134,7 +134,7 @@ fs::path fetch_from_url(Http& http, const HubSettings& settings, const RemoteFil
 
 std::optional<fs::path> cached(const RemoteFile& file) {
   require_valid(file);
-  const fs::path path = place_of(hub_settings(), file);
+  fs::path path = place_of(hub_settings(), file);
   if (!is_whole(path, file)) return std::nullopt;
   return path;
 }
