@@ -16,7 +16,7 @@ Doubles shifted(const Doubles& x, int64_t shift) {
     const auto offsets = grid.offsets(token);
     for (const QShiftRun& run : q_shift_runs(kChannels, 0.25, kHeadSize)) {
       const int64_t offset = offsets[run.direction];
-      for (int64_t c = run.first; c < run.first + run.count && offset != QShiftGrid::kOutside; ++c) {
+      for (int64_t c = run.first; c < run.first + run.count && offset != kNoNeighbour; ++c) {
         y[token * kChannels + c] = x[(token + offset) * kChannels + c];
       }
     }
