@@ -32,7 +32,7 @@ using torch::autograd::variable_list;
 
 // --- shapes, for meta() ---
 
-inline Tensor empty_of_shape(std::vector<c10::SymInt> shape, const at::TensorOptions& options) {
+inline Tensor empty_of_shape(const std::vector<c10::SymInt>& shape, const at::TensorOptions& options) {
   return at::empty_symint(shape, options);
 }
 // States are fp32, those of fp64 sequences fp64.

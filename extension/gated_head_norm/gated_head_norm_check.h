@@ -14,7 +14,7 @@ void check_gated_head_norm(const char* op, const Tensor& x, const Tensor& weight
   const Check<Tensor> check{op};
   check.dimensions("x", x, "[B, T, H, N]", 4);
   const auto shape = sizes_of(x);
-  const auto heads = shape[2], size = shape[3];
+  const auto &heads = shape[2], &size = shape[3];
   if (size < 1 || size > kMostNormHeadSize) {
     fail(op, ": the head size N of x must be 1 to ", kMostNormHeadSize, ", got ", size);
   }

@@ -10,7 +10,7 @@
 namespace wkv::zoo {
 namespace {
 
-constexpr std::array<uint8_t, 3> kFill = {1, 2, 3};
+constexpr Colour kFill = {1, 2, 3};
 
 Planes speckled(int64_t height, int64_t width) {
   Planes planes(height, width);

@@ -32,21 +32,33 @@ Interval covered(int64_t centre, int64_t length, int64_t size) {
   return {first, std::min(centre - length / 2 + length, size) - first};
 }
 
+struct Size {
+  int64_t rows, columns;
+};
+
+// Of an area between parts of height x width and an aspect, the logarithm of which is uniform; it need not fit.
+Size draw_size(Draws& draws, const std::vector<double>& areas, const std::vector<double>& aspects, int64_t height,
+               int64_t width) {
+  const double area = draws.between(areas[0], areas[1]) * static_cast<double>(height * width);
+  const double aspect = std::exp(draws.between(std::log(aspects[0]), std::log(aspects[1])));
+  return {std::llround(std::sqrt(area / aspect)), std::llround(std::sqrt(area * aspect))};
+}
+
+Box draw_place(Draws& draws, const Size& size, int64_t height, int64_t width) {
+  const int64_t top = draws.up_to(height - size.rows);
+  return {{top, size.rows}, {draws.up_to(width - size.columns), size.columns}};
+}
+
 }  // namespace
 
 Box draw_crop(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {
   Draws draws(bits, Purpose::crop);
-  const auto& areas = augment.crop_area;
-  const auto& aspects = augment.crop_aspect;
   for (int attempt = 0; attempt < 10; ++attempt) {
-    const double area = draws.between(areas[0], areas[1]) * static_cast<double>(height * width);
-    const double aspect = std::exp(draws.between(std::log(aspects[0]), std::log(aspects[1])));
-    const int64_t rows = std::llround(std::sqrt(area / aspect)), columns = std::llround(std::sqrt(area * aspect));
-    if (rows < 1 || columns < 1 || rows > height || columns > width) continue;
-    const int64_t top = draws.up_to(height - rows);
-    return {{top, rows}, {draws.up_to(width - columns), columns}};
+    const Size size = draw_size(draws, augment.crop_area, augment.crop_aspect, height, width);
+    const bool fits = size.rows >= 1 && size.columns >= 1 && size.rows <= height && size.columns <= width;
+    if (fits) return draw_place(draws, size, height, width);
   }
-  return largest_central(aspects, height, width);
+  return largest_central(augment.crop_aspect, height, width);
 }
 
 bool draw_flip(const TrainConfig::Augment& augment, uint64_t bits) {
@@ -56,13 +68,8 @@ bool draw_flip(const TrainConfig::Augment& augment, uint64_t bits) {
 std::optional<Box> draw_erasure(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {
   Draws draws(bits, Purpose::erasing);
   if (draws.between(0, 1) >= augment.erase) return std::nullopt;
-  constexpr double kLeast = 0.02, kMost = 1.0 / 3, kWidest = 10.0 / 3;
-  const double area = draws.between(kLeast, kMost) * static_cast<double>(height * width);
-  const double aspect = std::exp(draws.between(-std::log(kWidest), std::log(kWidest)));
-  const int64_t rows = std::min(std::llround(std::sqrt(area / aspect)), static_cast<long long>(height));
-  const int64_t columns = std::min(std::llround(std::sqrt(area * aspect)), static_cast<long long>(width));
-  const int64_t top = draws.up_to(height - rows);
-  return Box{{top, rows}, {draws.up_to(width - columns), columns}};
+  const Size size = draw_size(draws, {0.02, 1.0 / 3}, {0.3, 1 / 0.3}, height, width);
+  return draw_place(draws, {std::min(size.rows, height), std::min(size.columns, width)}, height, width);
 }
 
 Mixing draw_mixing(const TrainConfig::Augment& augment, uint64_t bits, int64_t height, int64_t width) {

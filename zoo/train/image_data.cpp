@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <numeric>
@@ -36,8 +35,8 @@ constexpr int64_t kKeptBytes = int64_t{1} << 30;
                                                    fmt::join(shown, "; "), broken > kMostShown ? "; ..." : ""));
 }
 
-std::array<uint8_t, 3> mean_colour(const Pipeline& pipeline) {
-  std::array<uint8_t, 3> colour{};
+Colour mean_colour(const Pipeline& pipeline) {
+  Colour colour{};
   for (size_t c = 0; c < 3; ++c) colour[c] = static_cast<uint8_t>(std::lround(pipeline.mean[c]));
   return colour;
 }

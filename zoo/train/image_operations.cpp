@@ -176,7 +176,7 @@ void adjust_sharpness(Planes& planes, double factor) {
         [&](int64_t c, size_t i) { return static_cast<float>(other[static_cast<size_t>(c) * size + i]); });
 }
 
-Planes transform(const Planes& planes, const AffineMap& map, const std::array<uint8_t, 3>& fill) {
+Planes transform(const Planes& planes, const AffineMap& map, const Colour& fill) {
   const int64_t height = planes.height, width = planes.width, size = height * width;
   Planes result(height, width);
   uint8_t* to = result.values.get();

@@ -23,10 +23,12 @@ WKV_API void adjust_contrast(Planes& planes, double factor);
 WKV_API void adjust_brightness(Planes& planes, double factor);
 WKV_API void adjust_sharpness(Planes& planes, double factor);
 
+using Colour = std::array<uint8_t, 3>;  // red first
+
 // What is at (x, y), in pixels from the upper left corner, comes from (a x + b y + c, d x + e y + f), by the cubic
 // filter; `fill` comes from outside.
 using AffineMap = std::array<double, 6>;  // a ... f
-WKV_API Planes transform(const Planes& planes, const AffineMap& map, const std::array<uint8_t, 3>& fill);
+WKV_API Planes transform(const Planes& planes, const AffineMap& map, const Colour& fill);
 WKV_API AffineMap rotation(double degrees, int64_t height, int64_t width);  // around the centre
 
 }  // namespace wkv::zoo
