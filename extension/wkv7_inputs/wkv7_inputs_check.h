@@ -15,7 +15,7 @@ void check_wkv7_inputs(const char* op, const Tensor& decay, const Tensor& rate, 
   const Check<Tensor> check{op};
   check.dimensions("k", k, "[B, T, H, N]", 4);
   const auto shape = sizes_of(k);
-  const auto heads = shape[2], size = shape[3];
+  const auto &heads = shape[2], &size = shape[3];
   if (size < 1 || size > kWkv7MaxHeadSize) {
     fail(op, ": the head size N of k must be 1 to ", kWkv7MaxHeadSize, ", got ", size);
   }

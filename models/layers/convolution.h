@@ -76,8 +76,8 @@ inline void initialise_convolutions(const torch::nn::Module& module) {
     if (const auto* norm = part->as<BatchNorm>()) set_identity(*norm);
     const auto* conv = part->as<Convolution>();
     if (!conv) continue;
-    const auto fan_out = static_cast<double>(conv->weight.numel() / conv->weight.size(1) / conv->groups);
-    torch::nn::init::normal_(conv->weight, 0, std::sqrt(2 / fan_out));
+    const int64_t fan_out = conv->weight.numel() / conv->weight.size(1) / conv->groups;
+    torch::nn::init::normal_(conv->weight, 0, std::sqrt(2 / static_cast<double>(fan_out)));
     if (conv->bias.defined()) torch::nn::init::zeros_(conv->bias);
   }
 }

@@ -29,7 +29,7 @@ struct SpatialChannelMix : torch::nn::Module {
       for_k = mixed[0];
       for_r = mixed[1];
     }
-    const at::Tensor gate = sigmoid_of(receptance->forward(for_r));
+    at::Tensor gate = sigmoid_of(receptance->forward(for_r));
     if (at::GradMode::is_enabled() || x.is_cuda()) return gate * values(for_k);
     // Few tokens at a time: their hidden values, four times as wide, then stay in the cache.
     constexpr int64_t kTokens = 1024;

@@ -358,13 +358,13 @@ TEST_P(RWKVCLIPRefuses, the_checkpoint) {
   }
 }
 
-const auto set_weight(const char* name, std::vector<int64_t> shape) {
+auto set_weight(const char* name, std::vector<int64_t> shape) {
   return [=](ClipCheckpoint& c) { c.weights[name] = at::zeros(shape); };
 }
-const auto remove_weight(const char* name) {
+auto remove_weight(const char* name) {
   return [=](ClipCheckpoint& c) { c.weights.erase(name); };
 }
-const auto set_config(const char* key, const nlohmann::json& value) {
+auto set_config(const char* key, const nlohmann::json& value) {
   return [=](ClipCheckpoint& c) { c.config[key] = value; };
 }
 

@@ -62,7 +62,7 @@ ScriptModule::ScriptModule(const models::Model& model)
 void ScriptModule::trace(const std::string& method, const std::vector<std::string>& arguments,
                          const std::vector<c10::IValue>& inputs, const Function& function) {
   const at::AutoGradMode plain_operators(true);  // what is fused for inference alone works on addresses, unseen
-  const auto traced = [&](Stack stack) -> Stack {
+  const auto traced = [&](const Stack& stack) -> Stack {
     const torch::jit::tracer::NoWarn checks_read_values;
     return {function(stack)};
   };

@@ -262,7 +262,7 @@ Config read_config(const std::string& text_or_path, const std::string& checkpoin
     }
     // A card or a description of a file keeps the model's own keys in a section.
     if (const auto section = values.find("config"); section != values.end() && section->is_object()) {
-      const nlohmann::json own = *section;
+      const nlohmann::json own = std::move(*section);
       values.erase("config");
       values.update(own);
     }

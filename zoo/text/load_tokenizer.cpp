@@ -56,7 +56,7 @@ std::vector<fs::path> find_files(const NamedTokenizer& tokenizer, const FetchPro
     }
     places.push_back(folder.string());
   }
-  if (places.empty()) places.push_back("$WKV_TOKENIZERS (not set)");
+  if (places.empty()) places.emplace_back("$WKV_TOKENIZERS (not set)");
   const std::string missing = fmt::format("tokenizer {}: {} is not in {}", tokenizer.name,
                                           fmt::join(tokenizer.files, " or "), fmt::join(places, " or "));
   try {

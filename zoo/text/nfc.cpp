@@ -47,9 +47,9 @@ unsigned NfcNormalizer::combining_class(char32_t c) const {
 void NfcNormalizer::append_decomposed(std::u32string& segment, char32_t c) const {
   if (Hangul::is_syllable(c)) {
     const char32_t index = c - Hangul::kSyllables;
-    segment += Hangul::kLeads + index / (Hangul::kVowelCount * Hangul::kTrailCount);
-    segment += Hangul::kVowels + index / Hangul::kTrailCount % Hangul::kVowelCount;
-    if (const char32_t trail = index % Hangul::kTrailCount; trail != 0) segment += Hangul::kTrails + trail;
+    segment.push_back(Hangul::kLeads + index / (Hangul::kVowelCount * Hangul::kTrailCount));
+    segment.push_back(Hangul::kVowels + index / Hangul::kTrailCount % Hangul::kVowelCount);
+    if (const char32_t trail = index % Hangul::kTrailCount; trail != 0) segment.push_back(Hangul::kTrails + trail);
     return;
   }
   const auto found = std::ranges::lower_bound(decompositions_, c, {}, &Decomposition::code);

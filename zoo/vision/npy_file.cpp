@@ -23,9 +23,9 @@ std::optional<std::string_view> value_of(std::string_view header, std::string_vi
   const std::string quoted = fmt::format("'{}'", key);
   size_t place = header.find(quoted);
   if (place == std::string_view::npos) return std::nullopt;
-  place = header.find_first_not_of(" ", place + quoted.size());
+  place = header.find_first_not_of(' ', place + quoted.size());
   if (place == std::string_view::npos || header[place] != ':') return std::nullopt;
-  place = header.find_first_not_of(" ", place + 1);
+  place = header.find_first_not_of(' ', place + 1);
   if (place == std::string_view::npos) return std::nullopt;
   return header.substr(place);
 }
