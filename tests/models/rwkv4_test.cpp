@@ -149,7 +149,7 @@ TEST_F(RWKV4Initial, values_are_the_published_ones) {
 
 TEST_F(RWKV4Initial, random_matrices_have_the_published_norms) {
   for (const auto& [name, facts] : published.at("random_matrices").items()) {
-    const at::Tensor& matrix = model->named_parameters()[name];
+    const at::Tensor matrix = model->named_parameters()[name];
     EXPECT_EQ(matrix.sizes().vec(), facts.at("shape").get<std::vector<int64_t>>()) << name;
     // The embedding is drawn uniformly; the others are orthogonal, whose norm is no accident.
     const double tolerance = name == "emb.weight" ? 0.05 : 1e-5;

@@ -71,8 +71,8 @@ TEST_F(ServeEngine, every_text_of_a_request_gets_its_own_answer) {
 }
 
 TEST_F(ServeEngine, what_exceeds_slots_and_queue_is_not_taken) {
+  Audience audience;  // outlives the engine, which tells it of the endless text until its own end
   Engine engine(parrot_, *bytes_, {.slots = 1, .queue = 1}, metrics_);
-  Audience audience;
   EXPECT_FALSE(engine.submit({job_of("a", 1), job_of("a", 1), job_of("a", 1)}, audience.listener()));
   const auto first = engine.submit({job_of("a", kEndless)}, audience.listener());
   EXPECT_TRUE(engine.submit({job_of("a", kEndless)}, audience.listener()));
