@@ -16,4 +16,4 @@
       ".incbin \"" file "\"\n" #symbol    \
       "_end:\n"                           \
       ".popsection\n");                   \
-  extern "C" const char symbol[], symbol##_end[]
+  extern "C" const char symbol[], symbol##_end[]  // NOLINT(bugprone-macro-parentheses): names that are declared
